@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bounded reader and writer. A short read yields 0 and marks the reader bad; a short write writes
+ * nothing and marks the writer bad: so a format reads like its figure and is checked once, at the end.
+ * All numbers are in network order. Nothing here owns memory.
+ */
+#ifndef PLAIT_BYTES_H
+#define PLAIT_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct rd {
+	const uint8_t *at, *end;
+	bool bad;
+};
+
+static inline struct rd rd_of(const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+	return (struct rd){ .at = p, .end = p + len };
+}
+static inline size_t rd_left(const struct rd *r) { return (size_t)(r->end - r->at); }
+
+/* The next n bytes where they stand, or NULL (and bad). */
+static inline const uint8_t *rd_bytes(struct rd *r, size_t n)
+{
+	const uint8_t *p = r->at;
+
+	if (r->bad || rd_left(r) < n) {
+		r->bad = true;
+		return NULL;
+	}
+	r->at += n;
+	return p;
+}
+static inline void rd_copy(struct rd *r, void *to, size_t n)
+{
+	const uint8_t *p = rd_bytes(r, n);
+
+	if (p)
+		memcpy(to, p, n);
+	else
+		memset(to, 0, n);
+}
+static inline uint8_t rd_u8(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 1);
+	return p ? p[0] : 0;
+}
+static inline uint16_t rd_u16(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 2);
+	return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+}
+static inline uint32_t rd_u24(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 3);
+	return p ? (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2] : 0;
+}
+static inline uint32_t rd_u32(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 4);
+	return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
+}
+static inline uint64_t rd_u64(struct rd *r)
+{
+	uint64_t high = rd_u32(r);
+	return high << 32 | rd_u32(r);
+}
+/* A reader of the next n bytes alone: a nested length cannot run past its parent. */
+static inline struct rd rd_sub(struct rd *r, size_t n)
+{
+	const uint8_t *p = rd_bytes(r, n);
+	struct rd sub = p ? rd_of(p, n) : rd_of(r->end, 0);
+
+	sub.bad = !p;
+	return sub;
+}
+
+struct wr {
+	uint8_t *start, *at, *end;
+	bool bad;
+};
+
+static inline struct wr wr_of(void *bytes, size_t size)
+{
+	uint8_t *p = bytes;
+	return (struct wr){ .start = p, .at = p, .end = p + size };
+}
+static inline size_t wr_len(const struct wr *w) { return (size_t)(w->at - w->start); }
+static inline size_t wr_left(const struct wr *w) { return (size_t)(w->end - w->at); }
+
+/* Room for n bytes to be filled by the caller, or NULL (and bad). */
+static inline uint8_t *wr_room(struct wr *w, size_t n)
+{
+	uint8_t *p = w->at;
+
+	if (w->bad || wr_left(w) < n) {
+		w->bad = true;
+		return NULL;
+	}
+	w->at += n;
+	return p;
+}
+static inline void wr_bytes(struct wr *w, const void *from, size_t n)
+{
+	uint8_t *p = wr_room(w, n);
+
+	if (p && n)
+		memcpy(p, from, n);
+}
+static inline void wr_u8(struct wr *w, uint8_t v)
+{
+	uint8_t *p = wr_room(w, 1);
+
+	if (p)
+		p[0] = v;
+}
+static inline void wr_u16(struct wr *w, uint16_t v)
+{
+	wr_u8(w, (uint8_t)(v >> 8));
+	wr_u8(w, (uint8_t)v);
+}
+static inline void wr_u24(struct wr *w, uint32_t v)
+{
+	wr_u8(w, (uint8_t)(v >> 16));
+	wr_u16(w, (uint16_t)v);
+}
+static inline void wr_u32(struct wr *w, uint32_t v)
+{
+	wr_u16(w, (uint16_t)(v >> 16));
+	wr_u16(w, (uint16_t)v);
+}
+static inline void wr_u64(struct wr *w, uint64_t v)
+{
+	wr_u32(w, (uint32_t)(v >> 32));
+	wr_u32(w, (uint32_t)v);
+}
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tunneld/mptcp: the connection level, sans-I/O, behind one door. Events and the time go in, actions
+ * and the next deadline come out. No clock, socket, libev, entropy or stdio inside: a run is its seed
+ * plus its list of events. The daemon, the simulator, packet scripts and fuzzers all use this door.
+ *
+ * What is here: MPTCP v1 (RFC 8684), Convert (RFC 8803), the scheduler, path manager, closure FSM.
+ * What is not: keys of the seal, sockets, one subflow's TCP (tunneld/tcp). Calls go down only:
+ * engine -> conn -> subflow -> segment. Read next: conn.h, then conn_input.c and conn_output.c.
+ */
+#ifndef PLAIT_MPTCP_ENGINE_H
+#define PLAIT_MPTCP_ENGINE_H
+
+#include "common/addr.h"
+#include "common/counters.h"
+#include "common/err.h"
+#include "common/usec.h"
+#include "tunneld/tcp/cc.h"
+#include "tunneld/wire/segment.h"
+
+struct engine;
+
+enum { ENGINE_PATHS_MAX = 4096, ENGINE_PEERS_MAX = 1024 };
+typedef uint32_t conn_id;  /* names a connection to the host: index and generation, never reused at once; 0 = none */
+typedef uint32_t path_id;  /* the host's number for a path, below paths_max of the config */
+typedef uint32_t peer_id;  /* the host's number for an authenticated remote tunneld */
+
+struct engine_config {
+	uint32_t connections_max, paths_max;
+	uint64_t memory_max;       /* bytes of payload buffers, all connections together */
+	const char *congestion, *scheduler;
+	bool checksum;             /* DSS checksums wanted, RFC 8684 3.3.0 */
+	enum { FASTCLOSE_RST, FASTCLOSE_ACK } fastclose;
+	enum segment_form form;
+	bool gateway;              /* answers SYNs with a Convert Connect TLV */
+	uint32_t subflows_max;     /* per connection */
+	usec_t connect_timeout_us; /* a connect with no answer ends in OPEN_TIMED_OUT */
+	usec_t dead_timeout_us;    /* break-before-make: no subflow for this long ends the connection; 60 s */
+	usec_t close_timeout_us;   /* DATA_FIN unanswered for this long after close; 60 s */
+	uint32_t uperf_timeout_ms, uperf_l_limit_ms, uperf_u_limit_ms, user_timeout_ms; /* 0 = default */
+	struct counters *counters;
+};
+
+/* Why an open failed or a connection ended; the host turns it into an errno. One name for both ways of Convert errors. */
+enum open_result {
+	OPEN_OK, OPEN_REFUSED, OPEN_TIMED_OUT, OPEN_NET_UNREACHABLE, OPEN_HOST_UNREACHABLE, OPEN_PROHIBITED,
+	OPEN_NO_RESOURCES, OPEN_NO_PATH, OPEN_PROTOCOL_ERROR, OPEN_RESET, OPEN_PORT_UNREACHABLE,
+};
+const char *open_result_text(enum open_result r);
+
+enum path_state { PATH_DOWN, PATH_UP, PATH_SUSPECT /* does not answer; not used while another does */ };
+
+enum event_kind {
+	EV_PATH,      /* path: came into being, changed state or properties, or went (PATH_DOWN with gone) */
+	EV_SEGMENT,   /* segment: bytes arrived on a path */
+	EV_CONNECT,   /* connect: client opens a connection through peer to destination. The id comes back from engine_input in ev->connect.conn */
+	EV_DIALLED,   /* dialled: gateway's answer to ACT_DIAL */
+	EV_WRITE,     /* write: bytes from the application; at most engine_room() are taken, see .taken */
+	EV_CONSUMED,  /* consumed: the application's side took n bytes of ACT_DATA */
+	EV_SHUTDOWN,  /* conn: the application will write no more: DATA_FIN after all data */
+	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
+	EV_TIME,      /* nothing but the time */
+};
+
+struct event {
+	enum event_kind kind;
+	union {
+		struct {
+			path_id path;
+			peer_id peer;
+			enum path_state state;
+			bool gone;             /* with PATH_DOWN: forget it */
+			bool backup;
+			bool may_initiate;     /* we are the side that opens subflows on it (the client) */
+			uint8_t addr_id;       /* MPTCP address id of our end for joins: 1.. */
+			uint16_t mtu_payload;  /* largest segment (header included) the path carries */
+			usec_t rtt_us;         /* from probes; 0 = unknown */
+			struct addr local, remote;
+			const char *name;      /* borrowed; copied */
+		} path;
+		struct { path_id path; const uint8_t *bytes; size_t len; } segment;
+		struct { peer_id peer; uint64_t host; struct addr destination; conn_id conn; /* out */ } connect;
+		struct { conn_id conn; uint64_t host; enum open_result result; uint8_t icmp_code; } dialled;
+		struct { conn_id conn; const uint8_t *bytes; size_t len; size_t taken; /* out */ } write;
+		struct { conn_id conn; size_t len; } consumed;
+		conn_id conn;
+	};
+};
+
+enum action_kind {
+	ACT_SEND,     /* send: one segment for a path */
+	ACT_DIAL,     /* dial: gateway, connect to the destination, answer with EV_DIALLED */
+	ACT_OPENED,   /* opened: EV_CONNECT succeeded, or failed with its reason (then conn is dead) */
+	ACT_DATA,     /* data: in-order bytes for the application from the start of what is not yet consumed */
+	ACT_EOF,      /* conn: DATA_FIN reached and all data consumed: shut down writing towards the application */
+	ACT_ROOM,     /* conn: the send queue has room again after a write was not taken whole */
+	ACT_RESET,    /* reset: aborted by the peer or by faults: RST to the application; conn is dead */
+	ACT_CLOSED,   /* conn: ended in order both ways and all of ours is acknowledged; conn is dead */
+	ACT_PROBE,    /* probe: a path should be probed now by the host (liveness, D9); answered by EV_PATH */
+};
+
+struct action {
+	enum action_kind kind;
+	conn_id conn;
+	uint64_t host;         /* the host's own value of that connection */
+	union {
+		struct { path_id path; const uint8_t *bytes; size_t len; } send;
+		struct { peer_id peer; struct addr destination; } dial;
+		struct { enum open_result result; uint8_t icmp_code; } opened;
+		struct { const uint8_t *bytes; size_t len; } data;
+		struct { enum open_result why; } reset;
+		struct { path_id path; } probe;
+	};
+};
+
+/* The engine takes all its memory but page pools here. seed: 32 bytes of entropy, all its chance. NULL: out of memory or bad config. */
+struct engine *engine_new(const struct engine_config *config, const uint8_t seed[32], usec_t now_us);
+void engine_free(struct engine *e);
+
+/* ev->bytes is borrowed for this call. Errors are of the event (unknown conn, full), counted, never fatal. */
+MUST_CHECK enum err engine_input(struct engine *e, struct event *ev, usec_t now_us);
+/* False: nothing to do until the next event or engine_deadline(). act's bytes stay ours, valid until the next call into the engine. */
+bool engine_output(struct engine *e, struct action *act, usec_t now_us);
+/* When engine_output() should be called again though nothing happened. USEC_NEVER: not at all. */
+usec_t engine_deadline(const struct engine *e);
+
+/* Bytes EV_WRITE would take now. 0 while not open. */
+size_t engine_room(const struct engine *e, conn_id conn);
+
+/* Facts for status, filled by copying; the names are those of seeds appendix B and DESIGN section 4. */
+struct subflow_info {
+	uint32_t id;
+	path_id path;
+	uint8_t local_addr_id, remote_addr_id;
+	uint16_t local_port, remote_port;
+	const char *state, *mode;  /* "ESTABLISHED"; "primary", "backup", "underperforming" */
+	bool backup, stale;
+	uint32_t rto_ms, cwnd, uperf_timeout_ms, in_flight;
+	double srtt_ms, rttvar_ms, score;
+	uint64_t bytes_sent, bytes_received, retransmitted_segments;
+};
+struct conn_info {
+	conn_id conn;
+	uint64_t host;
+	peer_id peer;
+	uint32_t token, remote_token;
+	const char *state;         /* "M_ESTAB", ... of appendix C */
+	bool client, checksum;
+	struct addr destination;
+	uint64_t snd_una, snd_nxt, rcv_nxt;
+	uint32_t snd_wnd, rcv_wnd;
+	uint64_t bytes_sent, bytes_received, reinjected_bytes;
+	uint64_t snd_buffer, rcv_buffer; /* bytes held now */
+	uint32_t subflow_count;
+};
+/* Iterates: start with 0, stops at 0. */
+conn_id engine_next_conn(const struct engine *e, conn_id after);
+MUST_CHECK enum err engine_conn_info(const struct engine *e, conn_id conn, struct conn_info *out);
+MUST_CHECK enum err engine_subflow_info(const struct engine *e, conn_id conn, uint32_t nth, struct subflow_info *out);
+struct engine_stats { uint64_t memory_used, memory_max; uint32_t connections, subflows, paths; };
+void engine_stats(const struct engine *e, struct engine_stats *out);
+/* Every invariant that can be checked from inside; asserts. For tests and the simulator. */
+void engine_check(const struct engine *e);
+
+/* The key the seal gives early (8 bytes): none needed; tokens and keys come from the seed. */
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Congestion control as a table of functions, chosen by name. All sizes in bytes. */
+#ifndef PLAIT_TCP_CC_H
+#define PLAIT_TCP_CC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/usec.h"
+
+struct rtt; /* tcp/rtt.h */
+
+/* The controller's view of a subflow; the subflow owns it, the ops change cwnd and ssthresh. */
+struct cc {
+	const struct cc_ops *ops;
+	uint32_t mss;
+	uint32_t cwnd, ssthresh;     /* RFC 5681 3.1; ssthresh starts at UINT32_MAX */
+	uint64_t pacing_rate;        /* bytes a second; 0 = not paced */
+	uint64_t priv[16];           /* the controller's own state */
+};
+
+struct cc_ack {
+	uint32_t acked;              /* newly delivered, cumulative and SACKed */
+	uint32_t lost;               /* newly marked lost */
+	uint32_t in_flight;          /* before this ACK */
+	usec_t rtt_us;               /* sample of this ACK; 0 if none */
+	usec_t srtt_us, min_rtt_us;
+	uint64_t delivery_rate;      /* bytes a second of this sample; 0 if none */
+	bool app_limited;            /* the sample was taken while the application had nothing to send */
+	bool in_recovery;
+};
+
+struct cc_ops {
+	const char *name;
+	void (*init)(struct cc *cc, usec_t now_us);
+	void (*acked)(struct cc *cc, const struct cc_ack *ack, usec_t now_us);
+	void (*loss)(struct cc *cc, uint32_t in_flight, usec_t now_us);    /* recovery begins: sets ssthresh */
+	void (*timeout)(struct cc *cc, uint32_t in_flight, usec_t now_us); /* RTO, RFC 5681 3.1 (4) */
+	void (*undo)(struct cc *cc, usec_t now_us);                        /* the loss was spurious (DSACK, F-RTO) */
+	void (*idle)(struct cc *cc, usec_t idle_us, usec_t now_us);        /* sending restarts after idleness */
+};
+
+extern const struct cc_ops cc_cubic, cc_reno;
+/* NULL if there is none of that name. */
+const struct cc_ops *cc_by_name(const char *name);
+
+#endif

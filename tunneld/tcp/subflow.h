@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tunneld/tcp: one subflow is one TCP connection (RFC 9293), sans-I/O. What is here: states,
+ * sequence numbers, SACK scoreboard with RACK-TLP, RTO, PRR, congestion control, pacing, blind-attack
+ * checks. What is not: MPTCP's meaning, payload bytes (it counts them, it never holds them), ports'
+ * meaning, clocks, sockets. A subflow returns facts and never calls its owner.
+ *
+ * The owner (mptcp/) feeds segments to subflow_input() and reads the facts; says with
+ * subflow_received() which payload it kept; asks subflow_output() for what must go now
+ * (handshake, retransmission, ACK, FIN) and offers new data with subflow_send(), which cuts a segment.
+ * Each sent range carries a tag of the owner's (its dsn), so the owner finds the bytes again.
+ * Read first: this file, then subflow_input.c, subflow_output.c, scoreboard.h, rtt.h, cc.h.
+ */
+#ifndef PLAIT_TCP_SUBFLOW_H
+#define PLAIT_TCP_SUBFLOW_H
+
+#include "common/counters.h"
+#include "common/ranges.h"
+#include "common/usec.h"
+#include "tunneld/tcp/cc.h"
+#include "tunneld/tcp/rtt.h"
+#include "tunneld/tcp/scoreboard.h"
+#include "tunneld/wire/segment.h"
+
+/* RFC 9293 3.3.2 */
+enum subflow_state {
+	SF_CLOSED, SF_SYN_SENT, SF_SYN_RECEIVED, SF_ESTABLISHED, SF_FIN_WAIT_1, SF_FIN_WAIT_2,
+	SF_CLOSE_WAIT, SF_CLOSING, SF_LAST_ACK, SF_TIME_WAIT,
+};
+const char *subflow_state_name(enum subflow_state s); /* "FIN-WAIT-1", as the RFC spells it */
+
+struct subflow_config {
+	const struct cc_ops *cc;
+	uint16_t mss;              /* largest payload + options we may put in a segment on this path */
+	uint8_t rcv_wscale;        /* what we offer, 0..14 */
+	bool timestamps;           /* offer RFC 7323 timestamps (plain form; the seal replaces PAWS) */
+	usec_t rto_min_us, rto_max_us, rto_initial_us;
+	usec_t delayed_ack_us;     /* at most 500 ms, RFC 9293 3.8.6.3 */
+	uint8_t syn_retries;       /* SYN or SYN/ACK resends before giving up */
+	usec_t rtt_hint_us;        /* what the path already knows (RFC 9040); 0 = nothing */
+	usec_t time_wait_us;       /* 2 MSL */
+	struct counters *counters;
+};
+
+/* What one segment, or the clock, told us. All zero means: nothing. */
+struct subflow_facts {
+	bool established;          /* entered SF_ESTABLISHED by this */
+	bool acked;                /* snd_una advanced (acked_to), SYN and FIN count */
+	struct ssn acked_from, acked_to;
+	bool payload;              /* acceptable new payload, trimmed to the receive window: */
+	struct ssn payload_seq;    /*   keep it, then subflow_received(); what is not kept is not acknowledged */
+	const uint8_t *payload_at; /*   borrowed from the segment */
+	uint32_t payload_len;
+	bool fin;                  /* the peer's FIN is now in order (all before it received) */
+	bool fin_acked;            /* our FIN is acknowledged */
+	bool reset;                /* acceptable RST: the subflow is CLOSED, RFC 9293 3.10.7.4, RFC 5961 3.2 */
+	bool rejected;             /* the segment was not acceptable (outside window, old ack...): ignore its options */
+	bool retransmit_timeout;   /* the RTO fired: backoff count is in sf->rtt.backoff */
+	bool loss_detected;        /* RACK or SACK marked segments lost: recovery began */
+	bool tail_probe;           /* a TLP is to be sent: the tail has been unanswered for a PTO */
+	bool gave_up;              /* SYN retries or user timeout exhausted: CLOSED */
+	bool closed;               /* became SF_CLOSED (any reason) or TIME_WAIT ended */
+	bool dup_ack;              /* counted as duplicate ACK, RFC 5681 2 */
+};
+
+struct subflow {
+	struct subflow_config config;
+	enum subflow_state state;
+
+	/* send side, RFC 9293 3.3.1; wnd is kept by the owner for MPTCP, by us for its own limit */
+	struct ssn iss, snd_una, snd_nxt, snd_max;
+	uint32_t snd_wnd;          /* peer's last window, scaled, in bytes beyond snd_una */
+	uint8_t snd_wscale;
+	bool fin_queued, fin_sent;
+	struct ssn fin_seq;
+
+	/* receive side */
+	struct ssn irs, rcv_nxt;
+	struct ssn rcv_adv;        /* right edge we announced: never shrinks */
+	struct ranges ooo;         /* received beyond rcv_nxt, as offsets from irs (64-bit, unwrapped) */
+	uint64_t rcv_off;          /* rcv_nxt as unwrapped offset from irs */
+	bool fin_received;
+	struct ssn fin_rcv_seq;
+
+	bool sack_ok, ts_ok;
+	uint32_t ts_recent;
+	uint16_t snd_mss;          /* payload room in one segment before MPTCP options */
+
+	/* what is owed */
+	bool ack_now;
+	uint32_t ack_pending_bytes;
+	usec_t ack_deadline_us;
+	usec_t rto_deadline_us, tlp_deadline_us, rack_deadline_us, persist_deadline_us, time_wait_deadline_us;
+	usec_t pace_next_us;
+	uint8_t syn_sent_count;
+
+	struct rtt rtt;
+	struct scoreboard board;
+	struct cc cc;
+	/* ... the tcp folder adds what it needs; others read, never write */
+	uint64_t bytes_sent, bytes_received, bytes_acked;
+	uint64_t retransmitted_segments, retransmitted_bytes;
+	usec_t last_rcv_us, last_snd_us, last_progress_us;
+	struct ssn dsack_end;      /* most recent duplicate to report, RFC 2883 */
+	bool dsack_pending;
+	uint8_t challenge_acks;    /* in this second, RFC 5961 7 */
+	usec_t challenge_second_us;
+	/* recovery, RFC 6937, RFC 8985 */
+	bool in_recovery, in_rto_recovery;
+	struct ssn recover;
+	uint64_t prr_delivered, prr_out, prr_recover_fs;
+	uint64_t delivered, delivered_us_base;
+};
+
+/* Active open: SYN will be the first output. iss comes from the caller (RFC 9293 3.4.1). */
+MUST_CHECK enum err subflow_connect(struct subflow *sf, const struct subflow_config *config, struct ssn iss, usec_t now_us);
+/* Passive open from a SYN already parsed: SYN/ACK is sent once subflow_accept() allows it. */
+MUST_CHECK enum err subflow_listen(struct subflow *sf, const struct subflow_config *config, struct ssn iss,
+				   const struct segment *syn, usec_t now_us);
+/* The owner has decided to answer the SYN (the gateway has dialled): SYN/ACK goes out. */
+void subflow_accept(struct subflow *sf, usec_t now_us);
+/* Frees the scoreboard and ranges; sends nothing. The subflow is SF_CLOSED. */
+void subflow_close_now(struct subflow *sf);
+
+/*
+ * One segment came in. rcv_wnd is the room the connection offers now, in bytes from rcv_nxt.
+ * Facts say what it meant. May set ack_now. Never holds on to seg.
+ * Options of MPTCP are the owner's business; a segment with seg->mptcp_count > 0 carrying anything but DSS is
+ * never counted as a duplicate ACK (RFC 8684 3.3.? "duplicate ACKs with options").
+ * Payload in a SYN or SYN/ACK is not reported (the owner reads it from seg): it takes sequence space
+ * only if syn_payload was set with subflow_syn_payload() (send) or accepted with subflow_received().
+ */
+void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_wnd, usec_t now_us, struct subflow_facts *facts);
+
+/*
+ * The owner kept [seq, seq+len): advances rcv_nxt or records it for SACK; schedules the ACK (at once
+ * if out of order or every second full segment, RFC 5681 4.2; else delayed). Returns true if rcv_nxt
+ * moved; then *fin tells whether the peer's FIN has come in order by this.
+ */
+bool subflow_received(struct subflow *sf, struct ssn seq, uint32_t len, usec_t now_us, bool *fin);
+/* Ask for an ACK now (a window update, an option to carry). */
+void subflow_ack_now(struct subflow *sf);
+
+/* Timers due at now. Call when subflow_deadline() has come. */
+void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *facts);
+/* Smallest of all its deadlines, pacing included only when it holds something back. */
+usec_t subflow_deadline(const struct subflow *sf);
+
+/* What must be sent now, without regard to new data. */
+enum subflow_want { SF_WANT_NOTHING, SF_WANT_CONTROL, SF_WANT_RETRANSMIT };
+struct subflow_data { /* the range of payload to put in, when len > 0 */
+	struct ssn seq;
+	uint32_t len;
+	uint64_t tag;          /* of its first byte */
+	bool retransmission;
+};
+/*
+ * Next thing owed: SYN, SYN/ACK, ACK, retransmission, tail probe, persist probe, FIN. Fills seg (header
+ * and TCP options, window from rcv_wnd; src_port/dst_port and MPTCP options are the caller's) and
+ * data. options_room is how many bytes of MPTCP options the owner will add at most: payload is cut so that all fits mss.
+ * Call until it returns SF_WANT_NOTHING. A segment is counted as sent when this returns.
+ */
+enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t options_room, usec_t now_us,
+				 struct segment *seg, struct subflow_data *data);
+
+/*
+ * Payload bytes of new data that congestion window, pacing, peer's window (measured from snd_una,
+ * RFC 8684 3.3.5: per-subflow windows must still be obeyed), recovery and state allow now. 0: not now.
+ */
+uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us);
+/* Sends up to len new bytes tagged tag.. as one segment, as subflow_output does. Returns the bytes it took
+ * (at most one mss less options_room). push sets PSH. Carries the pending ACK. */
+uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push, uint32_t rcv_wnd, uint32_t options_room,
+		      usec_t now_us, struct segment *seg, struct subflow_data *data);
+
+/* FIN after all queued data; further subflow_send() is refused. */
+void subflow_close(struct subflow *sf, usec_t now_us);
+/* A RST segment for this subflow (RFC 9293 3.10.5); the subflow becomes CLOSED. */
+void subflow_reset(struct subflow *sf, struct segment *seg);
+/* A RST that answers a segment which belongs to no subflow, RFC 9293 3.10.7.1. False if seg itself is a RST. */
+bool subflow_refuse(const struct segment *seg, struct segment *rst);
+
+/* The path is known to work again: forget the RTO backoff and retransmit at once. */
+void subflow_path_alive(struct subflow *sf, usec_t now_us);
+/* The link went away under us: nothing is sent, timers stand, until subflow_path_alive(). */
+void subflow_set_mss(struct subflow *sf, uint16_t mss);
+
+static inline uint32_t subflow_in_flight_seq(const struct subflow *sf) { return (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una); }
+
+#endif
