@@ -59,6 +59,26 @@ $(B)/tunneld: $(call objs,tunneld) $(LIBS_ALL)
 include shim/rules.mk
 include tests/rules.mk
 
+# Names are the contract's: libplait.so is where ld.so looks, so that LD_PRELOAD=libplait.so works after ldconfig.
+.PHONY: install uninstall
+D := $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(D)/bin $(D)/sbin $(D)/lib $(D)/share/doc/plait/examples
+	install -m 755 $(B)/plait $(D)/bin/plait
+	install -m 755 $(B)/tunneld $(D)/sbin/tunneld
+	install -m 755 $(B)/libplait.so $(D)/lib/libplait.so
+	for page in man/*.[1-8]; do d=$(D)/share/man/man$${page##*.}; \
+		install -d $$d && install -m 644 $$page $$d/ || exit 1; done
+	install -m 644 LICENSE README.md docs/*.md $(D)/share/doc/plait/
+	install -m 644 config/*.json $(D)/share/doc/plait/examples/
+	$(if $(DESTDIR),,-ldconfig 2>/dev/null)
+
+uninstall:
+	rm -f $(D)/bin/plait $(D)/sbin/tunneld $(D)/lib/libplait.so
+	rm -f $(foreach page,$(notdir $(wildcard man/*.[1-8])),$(D)/share/man/man$(subst .,,$(suffix $(page)))/$(page))
+	rm -rf $(D)/share/doc/plait
+	$(if $(DESTDIR),,-ldconfig 2>/dev/null)
+
 .PHONY: clean
 clean:
 	rm -rf build build-san build-clang build-san-clang
