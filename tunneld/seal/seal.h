@@ -30,7 +30,12 @@ struct seal_config {
 	uint32_t capabilities;        /* CAP_AES_256_GCM is cleared by us where the CPU lacks it */
 	uint32_t peers_max;
 	bool responder;               /* answers initiations of configured peers */
-	uint32_t handshakes_per_s;    /* above this, a responder demands a cookie (under load) */
+	uint32_t handshakes_per_s;    /* above this, a responder demands a cookie (under load); 0 = 200 */
+	/*
+	 * The real clock, microseconds since 1970, at seal_new()'s now_us. Initiations carry it, and a
+	 * responder takes only newer ones: it must not go back over a restart, or the peer will not hear us.
+	 */
+	uint64_t wall_us;
 	struct counters *counters;
 };
 
