@@ -12,6 +12,31 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Unchecked loads and stores, for code that has proved its bounds; compilers make each one instruction. */
+static inline uint16_t be_get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
+static inline uint32_t be_get32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline uint64_t be_get64(const uint8_t *p) { return (uint64_t)be_get32(p) << 32 | be_get32(p + 4); }
+static inline void be_put16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+static inline void be_put32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
+static inline void be_put64(uint8_t *p, uint64_t v)
+{
+	be_put32(p, (uint32_t)(v >> 32));
+	be_put32(p + 4, (uint32_t)v);
+}
+
 struct rd {
 	const uint8_t *at, *end;
 	bool bad;
@@ -53,7 +78,7 @@ static inline uint8_t rd_u8(struct rd *r)
 static inline uint16_t rd_u16(struct rd *r)
 {
 	const uint8_t *p = rd_bytes(r, 2);
-	return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+	return p ? be_get16(p) : 0;
 }
 static inline uint32_t rd_u24(struct rd *r)
 {
@@ -63,12 +88,12 @@ static inline uint32_t rd_u24(struct rd *r)
 static inline uint32_t rd_u32(struct rd *r)
 {
 	const uint8_t *p = rd_bytes(r, 4);
-	return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
+	return p ? be_get32(p) : 0;
 }
 static inline uint64_t rd_u64(struct rd *r)
 {
-	uint64_t high = rd_u32(r);
-	return high << 32 | rd_u32(r);
+	const uint8_t *p = rd_bytes(r, 8);
+	return p ? be_get64(p) : 0;
 }
 /* A reader of the next n bytes alone: a nested length cannot run past its parent. */
 static inline struct rd rd_sub(struct rd *r, size_t n)
@@ -121,23 +146,33 @@ static inline void wr_u8(struct wr *w, uint8_t v)
 }
 static inline void wr_u16(struct wr *w, uint16_t v)
 {
-	wr_u8(w, (uint8_t)(v >> 8));
-	wr_u8(w, (uint8_t)v);
+	uint8_t *p = wr_room(w, 2);
+
+	if (p)
+		be_put16(p, v);
 }
 static inline void wr_u24(struct wr *w, uint32_t v)
 {
-	wr_u8(w, (uint8_t)(v >> 16));
-	wr_u16(w, (uint16_t)v);
+	uint8_t *p = wr_room(w, 3);
+
+	if (p) {
+		p[0] = (uint8_t)(v >> 16);
+		be_put16(p + 1, (uint16_t)v);
+	}
 }
 static inline void wr_u32(struct wr *w, uint32_t v)
 {
-	wr_u16(w, (uint16_t)(v >> 16));
-	wr_u16(w, (uint16_t)v);
+	uint8_t *p = wr_room(w, 4);
+
+	if (p)
+		be_put32(p, v);
 }
 static inline void wr_u64(struct wr *w, uint64_t v)
 {
-	wr_u32(w, (uint32_t)(v >> 32));
-	wr_u32(w, (uint32_t)v);
+	uint8_t *p = wr_room(w, 8);
+
+	if (p)
+		be_put64(p, v);
 }
 
 #endif

@@ -62,15 +62,16 @@ enum segment_form { SEGMENT_SEALED, SEGMENT_PLAIN }; /* with, without the four b
 
 /*
  * Parse fills *out and does nothing else. In SEGMENT_PLAIN the ports are left as the caller set them.
- * ERR_TRUNCATED, ERR_MALFORMED (data offset below 5, beyond the end; SYN with FIN or RST).
- * Unknown or odd options are skipped and counted in out->ignored, never fatal.
+ * ERR_TRUNCATED (header or an option's length beyond the end), ERR_MALFORMED (data offset below 5, option
+ * length below 2, SYN with FIN or RST). Unknown or odd options are skipped and counted in out->ignored,
+ * never fatal. Options are reported wherever they stand: which count only on a SYN is the subflow's rule.
  */
 MUST_CHECK enum err segment_parse(struct segment *out, const uint8_t *bytes, size_t len, enum segment_form form);
 
 /*
  * Emit writes header, TCP options in Linux's order (MSS, SACK-OK, TS, NOP, WSCALE / NOP NOP TS ... ),
  * MPTCP options, padding and payload. ERR_FULL if the options need more than 40 bytes or w is too small:
- * ask option_rules_fit() first. If s->payload is NULL and payload_len > 0, only the header is written:
+ * ask option_rules_fit() first; w is then as it was. If s->payload is NULL and payload_len > 0, only the header is written:
  * the caller appends the payload.
  */
 MUST_CHECK enum err segment_emit(struct wr *w, const struct segment *s, enum segment_form form);
