@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* The only file that asks the time. Everybody else is given it. */
+#ifndef PLAIT_IO_CLOCK_H
+#define PLAIT_IO_CLOCK_H
+
+#include "common/usec.h"
+
+usec_t clock_now(void);   /* CLOCK_MONOTONIC */
+/* "2026-11-23T04:25:50.123Z", for log lines; valid until the next call. */
+const char *clock_wall_text(void);
+
+#endif

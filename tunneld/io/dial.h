@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gateway's way out: one non-blocking connect(), which ends by itself as the kernel's own does
+ * (tcp_syn_retries, about two minutes), told by an errno.
+ */
+#ifndef PLAIT_IO_DIAL_H
+#define PLAIT_IO_DIAL_H
+
+#include "common/addr.h"
+#include "tunneld/io/loop.h"
+
+/* Embedded in its owner. fd -1: not dialling. */
+struct dial {
+	int fd;
+	struct loop_fd watch;
+	/* error 0: fd is connected and the owner's now. Else an errno; icmp_code as the network told it, or -1. */
+	void (*done)(void *owner, int fd, int error, int icmp_code);
+	void *owner;
+};
+
+/* 0: done() will be called, later, once. Else the errno of a failure at once, and done() is not called. */
+int dial_start(struct dial *d, struct loop *l, const struct addr *to,
+	       void (*done)(void *owner, int fd, int error, int icmp_code), void *owner);
+void dial_cancel(struct dial *d);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/io/loop.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+enum { SIGNALS_MAX = 4 };
+
+struct loop_signal {
+	ev_signal sig;
+	void (*caught)(void *owner, int signal);
+	void *owner;
+};
+
+struct loop {
+	struct ev_loop *ev;
+	ev_prepare prepare;
+	void (*idle)(void *owner);
+	void *idle_owner;
+	int timer_fd;            /* a timerfd: epoll_wait() would round pacing up to whole milliseconds */
+	struct loop_fd timer;
+	usec_t timer_at_us;      /* what the timerfd is armed for; USEC_NEVER = disarmed */
+	void (*expired)(void *owner);
+	void *expired_owner;
+	struct loop_signal signals[SIGNALS_MAX];
+	unsigned signal_count;
+};
+
+static void on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
+{
+	struct loop *l = w->data;
+
+	(void)ev, (void)revents;
+	if (l->idle)
+		l->idle(l->idle_owner);
+}
+
+static void on_timer(void *owner, int events)
+{
+	struct loop *l = owner;
+	uint64_t times;
+
+	(void)events;
+	/* A re-arm between expiry and here makes the read say EAGAIN: then it has not expired. */
+	if (read(l->timer_fd, &times, sizeof times) != sizeof times)
+		return;
+	l->timer_at_us = USEC_NEVER;
+	if (l->expired)
+		l->expired(l->expired_owner);
+}
+
+struct loop *loop_new(void)
+{
+	struct loop *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return NULL;
+	l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+	l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (!l->ev || l->timer_fd < 0) {
+		loop_free(l);
+		return NULL;
+	}
+	l->timer_at_us = USEC_NEVER;
+	loop_fd_init(&l->timer, l, l->timer_fd, on_timer, l);
+	loop_fd_want(&l->timer, LOOP_READ);
+	ev_prepare_init(&l->prepare, on_prepare);
+	l->prepare.data = l;
+	ev_prepare_start(l->ev, &l->prepare);
+	return l;
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	if (l->timer_fd >= 0)
+		close(l->timer_fd);
+	if (l->ev)
+		ev_loop_destroy(l->ev);
+	free(l);
+}
+
+void loop_run(struct loop *l) { ev_run(l->ev, 0); }
+void loop_end(struct loop *l) { ev_break(l->ev, EVBREAK_ALL); }
+
+static void on_fd(struct ev_loop *ev, ev_io *io, int revents)
+{
+	struct loop_fd *w = io->data;
+
+	(void)ev;
+	w->ready(w->owner, revents & (LOOP_READ | LOOP_WRITE));
+}
+
+void loop_fd_init(struct loop_fd *w, struct loop *l, int fd, void (*ready)(void *owner, int events), void *owner)
+{
+	*w = (struct loop_fd){ .loop = l, .ready = ready, .owner = owner };
+	ev_io_init(&w->io, on_fd, fd, 0);
+	w->io.data = w;
+}
+
+void loop_fd_want(struct loop_fd *w, int events)
+{
+	bool active;
+
+	if (!w->loop)
+		return; /* never initialised: nothing is wanted of it */
+	active = ev_is_active(&w->io);
+	if (active && (w->io.events & (LOOP_READ | LOOP_WRITE)) == events)
+		return;
+	if (active)
+		ev_io_stop(w->loop->ev, &w->io);
+	if (!events)
+		return;
+	ev_io_set(&w->io, w->io.fd, events);
+	ev_io_start(w->loop->ev, &w->io);
+}
+
+void loop_on_idle(struct loop *l, void (*idle)(void *owner), void *owner)
+{
+	l->idle = idle;
+	l->idle_owner = owner;
+}
+
+void loop_on_time(struct loop *l, void (*expired)(void *owner), void *owner)
+{
+	l->expired = expired;
+	l->expired_owner = owner;
+}
+
+void loop_time_set(struct loop *l, usec_t at_us)
+{
+	struct itimerspec at = { 0 };
+
+	if (at_us == l->timer_at_us)
+		return;
+	l->timer_at_us = at_us;
+	if (at_us != USEC_NEVER) {
+		at.it_value.tv_sec = (time_t)(at_us / USEC_PER_S);
+		at.it_value.tv_nsec = (long)(at_us % USEC_PER_S * 1000);
+		if (!at_us)
+			at.it_value.tv_nsec = 1; /* all zero would disarm */
+	}
+	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+static void on_signal(struct ev_loop *ev, ev_signal *w, int revents)
+{
+	struct loop_signal *s = w->data;
+
+	(void)ev, (void)revents;
+	s->caught(s->owner, w->signum);
+}
+
+void loop_on_signal(struct loop *l, int signal, void (*caught)(void *owner, int signal), void *owner)
+{
+	struct loop_signal *s;
+
+	assert(l->signal_count < SIGNALS_MAX);
+	s = &l->signals[l->signal_count++];
+	s->caught = caught;
+	s->owner = owner;
+	ev_signal_init(&s->sig, on_signal, signal);
+	s->sig.data = s;
+	ev_signal_start(l->ev, &s->sig);
+}
