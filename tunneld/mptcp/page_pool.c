@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/mptcp/page_pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void page_pool_init(struct page_pool *p, uint64_t max_bytes)
+{
+	*p = (struct page_pool){ .max_bytes = max_bytes, .free_keep = 256 };
+}
+
+void page_pool_close(struct page_pool *p)
+{
+	assert(p->used_bytes == 0);
+	while (p->free_list) {
+		uint8_t *page = p->free_list;
+
+		memcpy(&p->free_list, page, sizeof p->free_list);
+		free(page);
+	}
+	p->free_count = 0;
+}
+
+uint8_t *page_pool_get(struct page_pool *p, uint64_t reserve_bytes)
+{
+	uint8_t *page = p->free_list;
+
+	if (p->used_bytes + PAGE_SIZE_BYTES + reserve_bytes > p->max_bytes)
+		return NULL;
+	if (page) {
+		memcpy(&p->free_list, page, sizeof p->free_list);
+		p->free_count--;
+	} else if (!(page = malloc(PAGE_SIZE_BYTES))) {
+		return NULL;
+	}
+	p->used_bytes += PAGE_SIZE_BYTES;
+	return page;
+}
+
+void page_pool_put(struct page_pool *p, uint8_t *page)
+{
+	assert(p->used_bytes >= PAGE_SIZE_BYTES);
+	p->used_bytes -= PAGE_SIZE_BYTES;
+	if (p->free_count >= p->free_keep) {
+		free(page);
+		return;
+	}
+	memcpy(page, &p->free_list, sizeof p->free_list);
+	p->free_list = page;
+	p->free_count++;
+}
+
+void page_table_close(struct page_table *t, struct page_pool *p)
+{
+	for (uint32_t i = 0; i < t->slots && t->pages; i++)
+		if (t->slot[i])
+			page_table_drop(t, p, i);
+	assert(t->pages == 0);
+	free(t->slot);
+	*t = (struct page_table){ 0 };
+}
+
+bool page_table_span(struct page_table *t, uint64_t live_first, uint64_t first, uint64_t last)
+{
+	uint64_t low = t->pages && live_first < first ? live_first : first;
+	uint32_t slots = t->slots ? t->slots : 2;
+	uint8_t **wider;
+
+	if (t->slots && last - low < t->slots)
+		return true;
+	while (slots <= last - low)
+		slots *= 2;
+	wider = calloc(slots, sizeof *wider);
+	if (!wider)
+		return false;
+	for (uint64_t n = live_first; t->pages && n < live_first + t->slots; n++)
+		wider[n & (slots - 1)] = t->slot[n & (t->slots - 1)];
+	free(t->slot);
+	t->slot = wider;
+	t->slots = slots;
+	return true;
+}
+
+uint8_t *page_table_need(struct page_table *t, struct page_pool *p, uint64_t page, uint64_t reserve_bytes)
+{
+	uint8_t **slot = &t->slot[page & (t->slots - 1)];
+
+	if (*slot)
+		return *slot;
+	*slot = page_pool_get(p, reserve_bytes);
+	if (*slot)
+		t->pages++;
+	return *slot;
+}
+
+void page_table_drop(struct page_table *t, struct page_pool *p, uint64_t page)
+{
+	uint8_t **slot;
+
+	if (!t->slots || !*(slot = &t->slot[page & (t->slots - 1)]))
+		return;
+	page_pool_put(p, *slot);
+	*slot = NULL;
+	t->pages--;
+}

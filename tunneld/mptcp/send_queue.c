@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/mptcp/send_queue.h"
+
+#include <assert.h>
+#include <string.h>
+
+static uint64_t page_of(struct dsn d) { return d.v >> PAGE_SHIFT; }
+static size_t offset_of(struct dsn d) { return (size_t)(d.v & (PAGE_SIZE_BYTES - 1)); }
+
+void send_queue_init(struct send_queue *q, struct dsn first)
+{
+	*q = (struct send_queue){ .start = first, .end = first };
+}
+
+void send_queue_close(struct send_queue *q, struct page_pool *p)
+{
+	page_table_close(&q->pages, p);
+	q->start = q->end;
+}
+
+size_t send_queue_append(struct send_queue *q, struct page_pool *p, const uint8_t *bytes, size_t len, uint64_t reserve_bytes)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		size_t at = offset_of(q->end), n = PAGE_SIZE_BYTES - at;
+		uint8_t *page;
+
+		if (n > len - done)
+			n = len - done;
+		if (!page_table_span(&q->pages, page_of(q->start), page_of(q->start), page_of(q->end)))
+			break;
+		page = page_table_need(&q->pages, p, page_of(q->end), reserve_bytes);
+		if (!page)
+			break;
+		memcpy(page + at, bytes + done, n);
+		q->end = dsn_add(q->end, n);
+		done += n;
+	}
+	return done;
+}
+
+void send_queue_free_to(struct send_queue *q, struct page_pool *p, struct dsn upto)
+{
+	assert(dsn_leq(upto, q->end));
+	if (dsn_leq(upto, q->start))
+		return;
+	for (uint64_t n = page_of(q->start); n < page_of(upto); n++)
+		page_table_drop(&q->pages, p, n);
+	q->start = upto;
+	/* An idle connection holds no page: the last one goes as soon as nothing in it is needed. */
+	if (dsn_eq(q->start, q->end))
+		page_table_drop(&q->pages, p, page_of(upto));
+}
+
+void send_queue_copy(const struct send_queue *q, struct dsn from, size_t len, uint8_t *out)
+{
+	assert(dsn_leq(q->start, from) && dsn_leq(dsn_add(from, len), q->end));
+	while (len) {
+		size_t at = offset_of(from), n = PAGE_SIZE_BYTES - at;
+
+		if (n > len)
+			n = len;
+		memcpy(out, page_table_at(&q->pages, page_of(from)) + at, n);
+		out += n;
+		from = dsn_add(from, n);
+		len -= n;
+	}
+}
