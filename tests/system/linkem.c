@@ -646,7 +646,7 @@ static void device_up(const char *dev, const char *addr, const char *bits, int m
 	if (ioctl(s, SIOCSIFMTU, &r) < 0)
 		die("mtu %d", mtu);
 	r.ifr_qlen = 8192; /* the device's own ring must never be the queue that drops */
-	if (ioctl(s, SIOCSIFTXQLEN, &r) < 0)
+	if (ioctl(s, SIOCSIFTXQLEN, &r) < 0 && errno != EPERM) /* user namespaces may not: 500 must do */
 		die("txqlen");
 	if (inet_pton(AF_INET, addr, &in.sin_addr) != 1)
 		die("address %s", addr);
@@ -703,18 +703,21 @@ static struct sockaddr_un unix_addr(const char *path)
 /* linkem -c: one datagram there, one back. Exit status 0 when the command was understood. */
 static int tell(const char *path, const char *cmd)
 {
-	struct sockaddr_un to = unix_addr(path), own = { .sun_family = AF_UNIX };
+	struct sockaddr_un to = unix_addr(path), own;
 	struct timeval wait = { .tv_sec = 5 };
-	char answer[ANSWER_MAX];
+	char answer[ANSWER_MAX], back[sizeof own.sun_path + 16];
 	ssize_t n;
 	int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	/* Autobind gives an abstract name, which the answer can be sent to. */
-	if (bind(s, (struct sockaddr *)&own, sizeof own.sun_family) < 0 ||
+	/* A name for the answer: a file, for linkem may be in another namespace, where abstract names do not reach. */
+	snprintf(back, sizeof back, "%s.%d", path, (int)getpid());
+	own = unix_addr(back);
+	if (bind(s, (struct sockaddr *)&own, sizeof own) < 0 ||
 	    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
 	    connect(s, (struct sockaddr *)&to, sizeof to) < 0 || send(s, cmd, strlen(cmd), 0) < 0)
 		die("%s", path);
 	n = recv(s, answer, sizeof answer - 1, 0);
+	unlink(back);
 	if (n < 0)
 		die("%s does not answer", path);
 	answer[n] = 0;
