@@ -84,6 +84,11 @@ size_t seal_output(struct seal *s, seal_peer peer, uint8_t path_no, enum datagra
 /* Initiator: we want to talk to peer. The next seal_handshake() yields an initiation. Idempotent. */
 void seal_connect(struct seal *s, seal_peer peer, usec_t now_us);
 /*
+ * Initiator: the host doubts the session (every path silent); a handshake is made beside it. Does nothing
+ * before seal_connect(). The seal does so itself when much was sealed and nothing heard for about two seconds.
+ */
+void seal_rekey(struct seal *s, seal_peer peer, usec_t now_us);
+/*
  * Handshake datagram due now (initiation, retried with jitter, rekey), for the host to send on the path or paths it
  * thinks best. False: none. attempt counts from 0, so the host can race the next path.
  */

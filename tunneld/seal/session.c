@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/seal/session.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void data_key_init(struct data_key *k, enum cipher cipher, const uint8_t key[32])
+{
+	if (cipher == CIPHER_AES_256_GCM)
+		crypto_aead_aes256gcm_beforenm(&k->aes, key);
+	else
+		memcpy(k->chacha, key, sizeof k->chacha);
+}
+
+void session_init(struct session *x, enum cipher cipher, const uint8_t send[32], const uint8_t receive[32], bool initiator,
+		  uint32_t remote_index, usec_t born_us)
+{
+	assert((remote_index & (SESSION_PATHS - 1)) == 0);
+	data_key_init(&x->send, cipher, send);
+	data_key_init(&x->receive, cipher, receive);
+	x->cipher = cipher;
+	x->initiator = initiator;
+	x->remote_index = remote_index;
+	x->born_us = born_us;
+	x->sealed = x->opened = 0;
+	for (int i = 0; i < SESSION_PATHS; i++) {
+		x->send_counter[i] = 0;
+		x->replay[i].next = 0;
+	}
+}
+
+/* The windows are no secret and are a page each few paths: left alone, session_init() empties them. */
+void session_wipe(struct session *x)
+{
+	sodium_memzero(&x->send, sizeof x->send);
+	sodium_memzero(&x->receive, sizeof x->receive);
+}
+
+bool session_cipher_available(enum cipher cipher)
+{
+	return cipher == CIPHER_CHACHA20_POLY1305 || crypto_aead_aes256gcm_is_available();
+}
+
+const char *session_cipher_name(enum cipher cipher)
+{
+	return cipher == CIPHER_AES_256_GCM ? "AES-256-GCM" : "ChaCha20-Poly1305";
+}
+
+static void put_u32(uint8_t *p, uint32_t v)
+{
+	v = __builtin_bswap32(v);
+	memcpy(p, &v, sizeof v);
+}
+
+static uint32_t get_u32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof v);
+	return __builtin_bswap32(v);
+}
+
+/* path number 4 | counter 8, network order: with path 0 exactly Noise's nonce for AESGCM (12.4). */
+static void nonce_of(uint8_t nonce[12], uint8_t path_no, uint64_t counter)
+{
+	put_u32(nonce, path_no);
+	put_u32(nonce + 4, (uint32_t)(counter >> 32));
+	put_u32(nonce + 8, (uint32_t)counter);
+}
+
+size_t session_seal(struct session *x, uint8_t path_no, enum datagram_type type, const uint8_t *bytes, size_t len, uint8_t *out)
+{
+	uint64_t counter = x->send_counter[path_no]++;
+	uint8_t nonce[12], *cipher = out + DATAGRAM_DATA_HEADER;
+
+	assert(path_no < SESSION_PATHS && !session_spent(x));
+	x->sealed++;
+	out[0] = (uint8_t)type;
+	put_u32(out + 1, x->remote_index | path_no);
+	put_u32(out + 5, (uint32_t)counter);
+	nonce_of(nonce, path_no, counter);
+	if (x->cipher == CIPHER_AES_256_GCM)
+		crypto_aead_aes256gcm_encrypt_afternm(cipher, NULL, bytes, len, out, DATAGRAM_DATA_HEADER, NULL, nonce,
+						      &x->send.aes);
+	else
+		crypto_aead_chacha20poly1305_ietf_encrypt(cipher, NULL, bytes, len, out, DATAGRAM_DATA_HEADER, NULL, nonce,
+							  x->send.chacha);
+	return DATAGRAM_DATA_OVERHEAD + len;
+}
+
+enum err session_open(struct session *x, uint8_t *bytes, size_t len, bool *newest)
+{
+	uint8_t path_no = bytes[4] & (SESSION_PATHS - 1), nonce[12], *cipher = bytes + DATAGRAM_DATA_HEADER;
+	struct replay *replay = &x->replay[path_no];
+	uint64_t counter = replay_expand(replay, get_u32(bytes + 5));
+	enum err err = replay_check(replay, counter);
+	int bad;
+
+	assert(len >= DATAGRAM_DATA_OVERHEAD);
+	/* Before the cipher: a duplicate costs nothing. The window itself moves only for what is authentic. */
+	if (err)
+		return err;
+	nonce_of(nonce, path_no, counter);
+	if (x->cipher == CIPHER_AES_256_GCM)
+		bad = crypto_aead_aes256gcm_decrypt_afternm(cipher, NULL, NULL, cipher, len - DATAGRAM_DATA_HEADER, bytes,
+							    DATAGRAM_DATA_HEADER, nonce, &x->receive.aes);
+	else
+		bad = crypto_aead_chacha20poly1305_ietf_decrypt(cipher, NULL, NULL, cipher, len - DATAGRAM_DATA_HEADER, bytes,
+								DATAGRAM_DATA_HEADER, nonce, x->receive.chacha);
+	if (bad)
+		return ERR_FORGED;
+	*newest = replay_take(replay, counter);
+	x->opened++;
+	return ERR_OK;
+}
