@@ -5,7 +5,7 @@
 # link alone, the gap that the receiver saw and the connection's JSON. Leaves nothing behind (see lab.sh).
 #
 # usage: demo.sh [BYTES]      exit status 0: all of it came, intact
-LAB_MUST=1
+export LAB_MUST=1
 . "$(dirname "$0")/lab.sh"
 
 bytes=${1:-60000000}
@@ -14,7 +14,7 @@ alone1=12000000 alone2=8000000 # shorter fetches for "each link alone": the rate
 say() { printf '%s\n' "$*"; }
 
 lab_up 'rate 40M; delay 10; queue 200k' 'rate 20M; delay 30; queue 150k' || exit 1
-lab_spawn httpd s python3 "$LAB_ROOT/tests/system/httpd.py" $SERVER 8000
+lab_spawn httpd s python3 "$LAB_ROOT/tests/system/httpd.py" "$SERVER" 8000
 lab_tunnelds || { cat "$LAB"/tunneld-*.log >&2; exit 1; }
 lab_until 10 "the HTTP server" lab_listens s 8000 || exit 1
 

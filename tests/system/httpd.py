@@ -5,12 +5,15 @@
 GET /bytes/N   N bytes: block i of 64 KiB is the same pseudo-random block with i in its first 8 bytes, so
                that lost, doubled and reordered data all change the SHA-256
 GET /sha256/N  their SHA-256 as text
-PUT /anything  answers with the SHA-256 and length of what came
+PUT /anything  answers with what it saw, as JSON: sha256, bytes, seconds, gaps (see receive() below)
 GET /slow/N/MS N bytes, one every MS milliseconds
 
-usage: httpd.py ADDRESS PORT     httpd.py --sha256 N     httpd.py --bytes N (to stdout)
+usage: httpd.py ADDRESS PORT
+       httpd.py --sha256 N     httpd.py --bytes N (to stdout)     httpd.py --receive (stdin; the same JSON)
 """
 import hashlib
+import json
+import os
 import random
 import socket
 import sys
@@ -35,6 +38,21 @@ def sha256(n):
     for b in blocks(n):
         h.update(b)
     return h.hexdigest()
+
+
+def receive(read):
+    """Reads to the end. gaps: [milliseconds without a byte, after how many bytes, monotonic time at its start]
+    for each of more than 50 ms, once the first byte is there."""
+    h, n, gaps = hashlib.sha256(), 0, []
+    start = last = time.monotonic()
+    while data := read():
+        now = time.monotonic()
+        if n and now - last > 0.05:
+            gaps.append([round((now - last) * 1e3), n, round(last, 3)])
+        last = now
+        n += len(data)
+        h.update(data)
+    return {"sha256": h.hexdigest(), "bytes": n, "seconds": round(last - start, 3), "gaps": gaps}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -71,15 +89,19 @@ class Handler(BaseHTTPRequestHandler):
             self.text(404, "no such thing")
 
     def do_PUT(self):
-        left, h, n = int(self.headers.get("Content-Length", 0)), hashlib.sha256(), 0
-        while left:
-            data = self.rfile.read1(min(left, 1 << 18))
-            if not data:
-                self.close_connection = True
-                return
-            h.update(data)
-            n, left = n + len(data), left - len(data)
-        self.text(200, f"{h.hexdigest()} {n}")
+        left = int(self.headers.get("Content-Length", 0))
+
+        def read():
+            nonlocal left
+            data = self.rfile.read1(min(left, 1 << 18)) if left else b""
+            left -= len(data)
+            return data
+
+        seen = receive(read)
+        if left:
+            self.close_connection = True
+        else:
+            self.text(200, json.dumps(seen))
 
     do_POST = do_PUT
 
@@ -99,6 +121,8 @@ def main():
     elif sys.argv[1] == "--bytes":
         for b in blocks(int(sys.argv[2])):
             sys.stdout.buffer.write(b)
+    elif sys.argv[1] == "--receive":
+        print(json.dumps(receive(lambda: os.read(0, 1 << 18))))
     else:
         if ":" in sys.argv[1]:
             Server.address_family = socket.AF_INET6

@@ -112,6 +112,13 @@ lab_link() {
 	"$B"/tests/system/linkem -c "$LAB/link$n.ctl" "$*"
 }
 
+# The planned black-outs of link N are over: it has gone up as often as down.
+lab_cuts_over() {
+	local plan
+	plan=$("$B"/tests/system/linkem -c "$LAB/link$1.ctl" stat | sed -n 's/.* planned=//p')
+	[ "$plan" = 0 ]
+}
+
 # One argument a link: linkem commands separated by ";". An unshaped lab: lab_up '' ''
 lab_up() {
 	local n=0 ns spec

@@ -407,8 +407,12 @@ static uint64_t time_arg(const char *text)
 
 static void stat_print(char *out, size_t size)
 {
-	size_t n = (size_t)snprintf(out, size, "t=%.3f\n", (double)(now_ns() - start_ns) / 1e9);
+	unsigned planned = 0;
+	size_t n;
 
+	for (int i = 0; i < PLAN_MAX; i++)
+		planned += plan[i].used;
+	n = (size_t)snprintf(out, size, "t=%.3f planned=%u\n", (double)(now_ns() - start_ns) / 1e9, planned);
 	for (int i = 0; i < 2 && n < size; i++) {
 		const struct direction *d = &dirs[i];
 
