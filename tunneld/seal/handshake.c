@@ -19,16 +19,16 @@ void hello_time(uint8_t time[HELLO_TIME], uint64_t wall_us)
  */
 enum err initiation_write(struct noise *x, uint8_t *out, uint32_t sender, const struct hello *hello, const uint8_t e[NOISE_KEY])
 {
-	struct wr w = wr_of(out, INITIATION_HEADER), p;
+	struct wr p;
 	uint8_t payload[HELLO_MAX];
 
-	wr_u32(&w, (uint32_t)DATAGRAM_INITIATION << 24);
-	wr_u32(&w, sender);
+	be_put32(out, (uint32_t)DATAGRAM_INITIATION << 24);
+	be_put32(out + 4, sender);
 	p = wr_of(payload, sizeof payload);
 	wr_bytes(&p, hello->time, HELLO_TIME);
 	wr_u64(&p, hello->epoch);
 	wr_u32(&p, hello->capabilities);
-	assert(!w.bad && wr_len(&p) == HELLO_1);
+	assert(wr_len(&p) == HELLO_1);
 	return noise_write_1(x, e, payload, HELLO_1, out + INITIATION_HEADER);
 }
 
@@ -62,16 +62,16 @@ enum err initiation_read(struct noise *x, const uint8_t *in, size_t len, struct 
 enum err response_write(struct noise *x, uint8_t *out, uint32_t sender, uint32_t receiver, const struct hello *hello,
 			const uint8_t e[NOISE_KEY])
 {
-	struct wr w = wr_of(out, RESPONSE_HEADER), p;
+	struct wr p;
 	uint8_t payload[HELLO_MAX];
 
-	wr_u32(&w, (uint32_t)DATAGRAM_RESPONSE << 24);
-	wr_u32(&w, sender);
-	wr_u32(&w, receiver);
+	be_put32(out, (uint32_t)DATAGRAM_RESPONSE << 24);
+	be_put32(out + 4, sender);
+	be_put32(out + 8, receiver);
 	p = wr_of(payload, sizeof payload);
 	wr_u64(&p, hello->epoch);
 	wr_u32(&p, hello->capabilities);
-	assert(!w.bad && wr_len(&p) == HELLO_2);
+	assert(wr_len(&p) == HELLO_2);
 	return noise_write_2(x, e, payload, HELLO_2, out + RESPONSE_HEADER);
 }
 

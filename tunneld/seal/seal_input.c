@@ -17,13 +17,6 @@ static bool header_plain(const uint8_t *bytes)
 	return (bytes[1] | bytes[2] | bytes[3]) == 0;
 }
 
-static uint32_t index_at(const uint8_t *bytes)
-{
-	struct rd r = rd_of(bytes, 4);
-
-	return rd_u32(&r);
-}
-
 static struct peer *peer_by_key(struct seal *s, const uint8_t public_key[KEY_SIZE])
 {
 	for (seal_peer i = 0; i < s->peers_max; i++)
@@ -38,7 +31,7 @@ static bool admit(struct seal *s, const uint8_t *bytes, size_t len, const struct
 	if (!cookie_loaded(&s->jar, now_us))
 		return true;
 	if (!mac2_valid(&s->jar, bytes, len, from, &s->chance, now_us)) {
-		cookie_reply(&s->jar, out->reply, index_at(bytes + 4), bytes, len, from, &s->chance, now_us);
+		cookie_reply(&s->jar, out->reply, be_get32(bytes + 4), bytes, len, from, &s->chance, now_us);
 		out->reply_len = COOKIE_MESSAGE;
 		out->result = SEAL_REPLY;
 		drop(s, CNT_HandshakeCookieTx);
@@ -101,7 +94,7 @@ static void initiation_input(struct seal *s, const uint8_t *bytes, size_t len, c
 		drop(s, CNT_HandshakeUnexpected);
 		return;
 	}
-	if (index_at(bytes + 4) & (SESSION_PATHS - 1)) {
+	if (be_get32(bytes + 4) & (SESSION_PATHS - 1)) {
 		drop(s, CNT_HandshakeMalformed);
 		return;
 	}
@@ -121,7 +114,7 @@ static void initiation_input(struct seal *s, const uint8_t *bytes, size_t len, c
 	else if (memcmp(hello.time, p->last_time, HELLO_TIME) <= 0)
 		drop(s, CNT_HandshakeReplayed);
 	else
-		respond(s, p, &x, index_at(bytes + 4), &hello, now_us, out);
+		respond(s, p, &x, be_get32(bytes + 4), &hello, now_us, out);
 	noise_wipe(&x);
 }
 
@@ -148,12 +141,12 @@ static void response_input(struct seal *s, const uint8_t *bytes, size_t len, use
 		drop(s, CNT_HandshakeBadMac1);
 		return;
 	}
-	slot = slot_find(s, index_at(bytes + 8), 1u << SLOT_SENT, &p);
-	if (!slot || slot->index != index_at(bytes + 8) || now_us >= slot->expires_us) {
+	slot = slot_find(s, be_get32(bytes + 8), 1u << SLOT_SENT, &p);
+	if (!slot || slot->index != be_get32(bytes + 8) || now_us >= slot->expires_us) {
 		drop(s, CNT_HandshakeUnexpected);
 		return;
 	}
-	if (index_at(bytes + 4) & (SESSION_PATHS - 1)) {
+	if (be_get32(bytes + 4) & (SESSION_PATHS - 1)) {
 		drop(s, CNT_HandshakeMalformed);
 		return;
 	}
@@ -165,7 +158,7 @@ static void response_input(struct seal *s, const uint8_t *bytes, size_t len, use
 		return;
 	}
 	/* Born when we asked, which is before the responder's birth: so we stop using it before the responder refuses it. */
-	slot_session(s, slot, &x, index_at(bytes + 4), &hello, slot->sent_us);
+	slot_session(s, slot, &x, be_get32(bytes + 4), &hello, slot->sent_us);
 	noise_wipe(&x);
 	slot_promote(s, p, slot, now_us);
 	slot_expires(s, p, slot, usec_add(slot->sent_us, SESSION_REJECT_AFTER));
@@ -204,8 +197,8 @@ static void cookie_input(struct seal *s, const uint8_t *bytes, size_t len, usec_
 		drop(s, CNT_SealUnknownType);
 		return;
 	}
-	slot = slot_find(s, index_at(bytes + 4), 1u << SLOT_SENT, &p);
-	if (!slot || slot->index != index_at(bytes + 4) || now_us >= slot->expires_us ||
+	slot = slot_find(s, be_get32(bytes + 4), 1u << SLOT_SENT, &p);
+	if (!slot || slot->index != be_get32(bytes + 4) || now_us >= slot->expires_us ||
 	    slot->cookies_answered == SESSION_PATHS) {
 		drop(s, CNT_HandshakeUnexpected);
 		return;
@@ -237,7 +230,7 @@ static void data_input(struct seal *s, uint8_t *bytes, size_t len, const struct 
 		drop(s, CNT_SealRunt);
 		return;
 	}
-	slot = slot_find(s, index_at(bytes + 1), 1u << SLOT_CURRENT | 1u << SLOT_PREVIOUS | 1u << SLOT_NEXT, &p);
+	slot = slot_find(s, be_get32(bytes + 1), 1u << SLOT_CURRENT | 1u << SLOT_PREVIOUS | 1u << SLOT_NEXT, &p);
 	if (!slot) {
 		drop(s, CNT_SealUnknownIndex);
 		return;

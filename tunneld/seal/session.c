@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tunneld/seal/session.h"
 
+#include "common/bytes.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -46,26 +48,11 @@ const char *session_cipher_name(enum cipher cipher)
 	return cipher == CIPHER_AES_256_GCM ? "AES-256-GCM" : "ChaCha20-Poly1305";
 }
 
-static void put_u32(uint8_t *p, uint32_t v)
-{
-	v = __builtin_bswap32(v);
-	memcpy(p, &v, sizeof v);
-}
-
-static uint32_t get_u32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof v);
-	return __builtin_bswap32(v);
-}
-
 /* path number 4 | counter 8, network order: with path 0 exactly Noise's nonce for AESGCM (12.4). */
 static void nonce_of(uint8_t nonce[12], uint8_t path_no, uint64_t counter)
 {
-	put_u32(nonce, path_no);
-	put_u32(nonce + 4, (uint32_t)(counter >> 32));
-	put_u32(nonce + 8, (uint32_t)counter);
+	be_put32(nonce, path_no);
+	be_put64(nonce + 4, counter);
 }
 
 size_t session_seal(struct session *x, uint8_t path_no, enum datagram_type type, const uint8_t *bytes, size_t len, uint8_t *out)
@@ -76,8 +63,8 @@ size_t session_seal(struct session *x, uint8_t path_no, enum datagram_type type,
 	assert(path_no < SESSION_PATHS && !session_spent(x));
 	x->sealed++;
 	out[0] = (uint8_t)type;
-	put_u32(out + 1, x->remote_index | path_no);
-	put_u32(out + 5, (uint32_t)counter);
+	be_put32(out + 1, x->remote_index | path_no);
+	be_put32(out + 5, (uint32_t)counter);
 	nonce_of(nonce, path_no, counter);
 	if (x->cipher == CIPHER_AES_256_GCM)
 		crypto_aead_aes256gcm_encrypt_afternm(cipher, NULL, bytes, len, out, DATAGRAM_DATA_HEADER, NULL, nonce,
@@ -92,7 +79,7 @@ enum err session_open(struct session *x, uint8_t *bytes, size_t len, bool *newes
 {
 	uint8_t path_no = bytes[4] & (SESSION_PATHS - 1), nonce[12], *cipher = bytes + DATAGRAM_DATA_HEADER;
 	struct replay *replay = &x->replay[path_no];
-	uint64_t counter = replay_expand(replay, get_u32(bytes + 5));
+	uint64_t counter = replay_expand(replay, be_get32(bytes + 5));
 	enum err err = replay_check(replay, counter);
 	int bad;
 
