@@ -2,41 +2,16 @@
 #include "tunneld/io/dial.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/sockaddr.h"
 
-/* The code of the ICMP "destination unreachable" that ended the connect, or -1. Needs IP_RECVERR set before. */
-static int icmp_code_of(int fd)
-{
-	union {
-		struct cmsghdr align;
-		uint8_t bytes[CMSG_SPACE(sizeof(struct sock_extended_err) + sizeof(struct sockaddr_in6))];
-	} control;
-	struct msghdr msg = { .msg_control = &control, .msg_controllen = sizeof control };
-	struct sock_extended_err err;
-
-	if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
-		return -1;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
-		    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
-			continue;
-		memcpy(&err, CMSG_DATA(c), sizeof err);
-		if (err.ee_origin == SO_EE_ORIGIN_ICMP || err.ee_origin == SO_EE_ORIGIN_ICMP6)
-			return err.ee_code;
-	}
-	return -1;
-}
-
 static void on_writable(void *owner, int events)
 {
 	struct dial *d = owner;
-	int fd = d->fd, error = 0, icmp_code = -1;
+	int fd = d->fd, error = 0;
 	socklen_t len = sizeof error;
 
 	(void)events;
@@ -45,18 +20,17 @@ static void on_writable(void *owner, int events)
 	loop_fd_want(&d->watch, 0);
 	d->fd = -1;
 	if (error) {
-		icmp_code = icmp_code_of(fd);
 		close(fd);
 		fd = -1;
 	}
-	d->done(d->owner, fd, error, icmp_code);
+	d->done(d->owner, fd, error);
 }
 
 int dial_start(struct dial *d, struct loop *l, const struct addr *to,
-	       void (*done)(void *owner, int fd, int error, int icmp_code), void *owner)
+	       void (*done)(void *owner, int fd, int error), void *owner)
 {
 	struct sockaddr_storage sa;
-	socklen_t sa_len = addr_to_sockaddr(to, &sa);
+	socklen_t sa_len = sockaddr_of(&sa, to);
 	int error;
 
 	*d = (struct dial){ .done = done, .owner = owner };

@@ -13,14 +13,14 @@
 struct dial {
 	int fd;
 	struct loop_fd watch;
-	/* error 0: fd is connected and the owner's now. Else an errno; icmp_code as the network told it, or -1. */
-	void (*done)(void *owner, int fd, int error, int icmp_code);
+	/* error 0: fd is connected and the owner's now. Else an errno, fd -1. */
+	void (*done)(void *owner, int fd, int error);
 	void *owner;
 };
 
 /* 0: done() will be called, later, once. Else the errno of a failure at once, and done() is not called. */
 int dial_start(struct dial *d, struct loop *l, const struct addr *to,
-	       void (*done)(void *owner, int fd, int error, int icmp_code), void *owner);
+	       void (*done)(void *owner, int fd, int error), void *owner);
 void dial_cancel(struct dial *d);
 
 #endif
