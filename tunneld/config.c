@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/config.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "tunneld/seal/seal.h"
+
+_Static_assert((int)CONFIG_KEY_SIZE == (int)KEY_SIZE, "one size of key");
+
+enum {
+	CONNECTIONS_DEFAULT = 4096, CONNECTIONS_LIMIT = 1 << 20,
+	MEMORY_DEFAULT = 256 << 20, MEMORY_LEAST = 4 << 20,
+	PATH_TEXT_MAX = 256,
+};
+
+/* A place in the file: its value and its JSON path, which is built only by appending. */
+struct place {
+	struct reader *r;
+	json_t *json;
+	char path[PATH_TEXT_MAX];
+};
+
+struct reader {
+	const char *file;
+	FILE *to;
+	unsigned complaints;
+};
+
+static void complain(const struct place *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void complain(const struct place *p, const char *format, ...)
+{
+	va_list args;
+
+	p->r->complaints++;
+	fprintf(p->r->to, "%s: %s: ", p->r->file, p->path);
+	va_start(args, format);
+	vfprintf(p->r->to, format, args);
+	va_end(args);
+	fputc('\n', p->r->to);
+}
+
+/* Every JSON value has one reading function. It may rely on p->json not being NULL. */
+typedef void (*read_fn)(struct place *p, void *to);
+
+struct key {
+	const char *name;
+	read_fn read;
+	size_t offset;     /* of what it fills, in the struct that the object fills */
+	bool required;
+};
+
+static struct place place_member(const struct place *parent, const char *name, json_t *json)
+{
+	struct place p = { .r = parent->r, .json = json };
+	bool plain = *name != '\0';
+
+	for (const char *c = name; *c; c++)
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_'))
+			plain = false;
+	snprintf(p.path, sizeof p.path, plain ? "%s.%s" : "%s[\"%s\"]", parent->path, name);
+	return p;
+}
+
+static struct place place_item(const struct place *parent, size_t i, json_t *json)
+{
+	struct place p = { .r = parent->r, .json = json };
+
+	snprintf(p.path, sizeof p.path, "%s[%zu]", parent->path, i);
+	return p;
+}
+
+static void read_object(struct place *p, const struct key *keys, size_t count, void *to)
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(p->json)) {
+		complain(p, "must be an object");
+		return;
+	}
+	json_object_foreach(p->json, name, value) {
+		size_t i = 0;
+
+		while (i < count && strcmp(keys[i].name, name) != 0)
+			i++;
+		if (i == count) {
+			struct place odd = place_member(p, name, value);
+			complain(&odd, "is not a key known here");
+		}
+	}
+	/* In the table's order, so that complaints come in the same order whatever the file's. */
+	for (size_t i = 0; i < count; i++) {
+		struct place at = place_member(p, keys[i].name, json_object_get(p->json, keys[i].name));
+
+		if (at.json)
+			keys[i].read(&at, (char *)to + keys[i].offset);
+		else if (keys[i].required)
+			complain(&at, "is missing");
+	}
+}
+
+#define OBJECT(p, keys, to) read_object(p, keys, sizeof (keys) / sizeof *(keys), to)
+
+static const char *text_of(struct place *p)
+{
+	if (!json_is_string(p->json)) {
+		complain(p, "must be a string");
+		return NULL;
+	}
+	if (strlen(json_string_value(p->json)) != json_string_length(p->json) || !json_string_length(p->json)) {
+		complain(p, "must not be empty nor hold a NUL");
+		return NULL;
+	}
+	return json_string_value(p->json);
+}
+
+static void read_text(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (text)
+		*(char **)to = strdup(text);
+}
+
+static void read_socket_path(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (!text)
+		return;
+	if (strlen(text) >= sizeof ((struct sockaddr_un *)0)->sun_path)
+		complain(p, "is longer than a socket's path may be (%zu bytes)", sizeof ((struct sockaddr_un *)0)->sun_path - 1);
+	else
+		*(char **)to = strdup(text);
+}
+
+static void read_name(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (!text)
+		return;
+	if (strlen(text) >= CONFIG_NAME_MAX)
+		complain(p, "is longer than %d bytes", CONFIG_NAME_MAX - 1);
+	else
+		strcpy(to, text);
+}
+
+static void read_interface(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (!text)
+		return;
+	if (strlen(text) >= IF_NAMESIZE || strchr(text, '/') || strchr(text, ' '))
+		complain(p, "is not an interface's name");
+	else
+		strcpy(to, text);
+}
+
+static void read_bool(struct place *p, void *to)
+{
+	if (json_is_boolean(p->json))
+		*(bool *)to = json_is_true(p->json);
+	else
+		complain(p, "must be true or false");
+}
+
+static bool whole_number(struct place *p, uint64_t most, uint64_t *out)
+{
+	if (!json_is_integer(p->json) || json_integer_value(p->json) < 0) {
+		complain(p, "must be a whole number, 0 or more");
+		return false;
+	}
+	*out = (uint64_t)json_integer_value(p->json);
+	if (*out > most) {
+		complain(p, "must be at most %llu", (unsigned long long)most);
+		return false;
+	}
+	return true;
+}
+
+static void read_ms(struct place *p, void *to)
+{
+	uint64_t v;
+
+	/* 24 bits of milliseconds travel, seeds/draft-bonaventure-mptcp-backup-00 */
+	if (whole_number(p, 0xffffff, &v))
+		*(uint32_t *)to = (uint32_t)v;
+}
+
+static void read_connections(struct place *p, void *to)
+{
+	uint64_t v;
+
+	if (whole_number(p, CONNECTIONS_LIMIT, &v) && v)
+		*(uint32_t *)to = (uint32_t)v;
+}
+
+static void read_memory(struct place *p, void *to)
+{
+	uint64_t v;
+
+	if (!whole_number(p, UINT64_C(1) << 40, &v) || !v)
+		return;
+	if (v < MEMORY_LEAST)
+		complain(p, "must be 0 (the default) or at least %d", MEMORY_LEAST);
+	else
+		*(uint64_t *)to = v;
+}
+
+static void read_key(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (text && key_from_text(to, text) != ERR_OK)
+		complain(p, "must be a key: 32 bytes in base64, 44 characters");
+}
+
+static void read_address(struct place *p, void *to, bool port)
+{
+	const char *text = text_of(p);
+	struct addr a;
+
+	if (!text)
+		return;
+	if (addr_parse(&a, text) != ERR_OK)
+		complain(p, port ? "must be an address with a port, as 192.0.2.1:4500 or [2001:db8::1]:4500"
+				 : "must be an address, as 192.0.2.1 or 2001:db8::1");
+	else if (port && !a.port)
+		complain(p, "must have a port, as in %s:4500", text);
+	else if (!port && a.port)
+		complain(p, "must not have a port");
+	else
+		*(struct addr *)to = a;
+}
+
+static void read_endpoint(struct place *p, void *to) { read_address(p, to, true); }
+static void read_ip(struct place *p, void *to) { read_address(p, to, false); }
+
+static void read_loopback_endpoint(struct place *p, void *to)
+{
+	struct addr a = { 0 };
+
+	read_address(p, &a, true);
+	if (a.family && !addr_is_loopback(&a))
+		complain(p, "must be a loopback address: what it shows is not for others");
+	else
+		*(struct addr *)to = a;
+}
+
+static bool is_array(struct place *p, size_t least, size_t most)
+{
+	size_t n = json_array_size(p->json);
+
+	if (!json_is_array(p->json))
+		complain(p, "must be an array");
+	else if (n < least)
+		complain(p, "must have at least %zu item%s", least, least == 1 ? "" : "s");
+	else if (n > most)
+		complain(p, "must have at most %zu items", most);
+	else
+		return true;
+	return false;
+}
+
+static void read_cidrs(struct place *p, void *to)
+{
+	struct config_cidrs *out = to;
+
+	if (!is_array(p, 0, 65536))
+		return;
+	out->list = calloc(json_array_size(p->json) + 1, sizeof *out->list);
+	if (!out->list) {
+		complain(p, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i, json_array_get(p->json, i));
+		const char *text = text_of(&at);
+
+		if (text && cidr_parse(&out->list[out->count], text) != ERR_OK)
+			complain(&at, "must be an address block, as 10.0.0.0/8 or 2001:db8::/32");
+		else if (text)
+			out->count++;
+	}
+}
+
+/* --- gateway --- */
+
+static void read_listen(struct place *p, void *to)
+{
+	struct config *c = to;
+
+	if (!is_array(p, 1, CONFIG_ADDRESSES_MAX))
+		return;
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i, json_array_get(p->json, i));
+
+		read_endpoint(&at, &c->listen[i]);
+		for (size_t k = 0; k < i; k++)
+			if (c->listen[i].family && addr_eq(&c->listen[i], &c->listen[k]))
+				complain(&at, "is there already, as item %zu", k);
+	}
+	c->listen_count = (unsigned)json_array_size(p->json);
+}
+
+static void read_clients(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "name",       read_name, offsetof(struct config_client_key, name),       true },
+		{ "public_key", read_key,  offsetof(struct config_client_key, public_key), true },
+	};
+	struct config *c = to;
+
+	if (!is_array(p, 0, 1024))
+		return;
+	c->clients = calloc(json_array_size(p->json) + 1, sizeof *c->clients);
+	if (!c->clients) {
+		complain(p, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i, json_array_get(p->json, i));
+		unsigned before = p->r->complaints;
+
+		OBJECT(&at, keys, &c->clients[i]);
+		for (size_t k = 0; k < i && p->r->complaints == before; k++) {
+			if (!memcmp(c->clients[i].public_key, c->clients[k].public_key, KEY_SIZE))
+				complain(&at, "has the public key of item %zu", k);
+			else if (!strcmp(c->clients[i].name, c->clients[k].name))
+				complain(&at, "has the name of item %zu", k);
+		}
+	}
+	c->client_count = json_array_size(p->json);
+}
+
+static void read_egress(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "allow", read_cidrs, offsetof(struct config, egress_allow), false },
+		{ "deny",  read_cidrs, offsetof(struct config, egress_deny),  false },
+	};
+
+	OBJECT(p, keys, to);
+}
+
+static void read_gateway_role(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "listen",  read_listen,  0, true  },
+		{ "clients", read_clients, 0, true  },
+		{ "egress",  read_egress,  0, false },
+	};
+
+	((struct config *)to)->gateway = true;
+	OBJECT(p, keys, to);
+}
+
+/* --- client --- */
+
+static void read_gateway_addresses(struct place *p, void *to)
+{
+	struct config_gateway *g = to;
+
+	if (!is_array(p, 1, CONFIG_ADDRESSES_MAX))
+		return;
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i, json_array_get(p->json, i));
+
+		read_endpoint(&at, &g->addresses[i]);
+	}
+	g->address_count = (unsigned)json_array_size(p->json);
+}
+
+static void read_gateways(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "name",       read_name,              offsetof(struct config_gateway, name),       true },
+		{ "public_key", read_key,               offsetof(struct config_gateway, public_key), true },
+		{ "addresses",  read_gateway_addresses, 0,                                           true },
+	};
+	struct config *c = to;
+
+	if (!is_array(p, 1, 16))
+		return;
+	c->gateways = calloc(json_array_size(p->json), sizeof *c->gateways);
+	if (!c->gateways) {
+		complain(p, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i, json_array_get(p->json, i));
+		unsigned before = p->r->complaints;
+
+		OBJECT(&at, keys, &c->gateways[i]);
+		for (size_t k = 0; k < i && p->r->complaints == before; k++)
+			if (!memcmp(c->gateways[i].public_key, c->gateways[k].public_key, KEY_SIZE))
+				complain(&at, "has the public key of item %zu; one gateway may have many addresses", k);
+	}
+	c->gateway_count = json_array_size(p->json);
+}
+
+static void read_paths(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "name",      read_name,      offsetof(struct config_path, name),      true  },
+		{ "interface", read_interface, offsetof(struct config_path, interface), false },
+		{ "address",   read_ip,        offsetof(struct config_path, address),   false },
+		{ "backup",    read_bool,      offsetof(struct config_path, backup),    false },
+	};
+	struct config *c = to;
+
+	if (json_is_string(p->json) && !strcmp(json_string_value(p->json), "auto")) {
+		c->paths_auto = true;
+		return;
+	}
+	if (!json_is_array(p->json)) {
+		complain(p, "must be \"auto\" or an array");
+		return;
+	}
+	if (!is_array(p, 1, CONFIG_PATHS_MAX))
+		return;
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i, json_array_get(p->json, i));
+		bool interface = json_object_get(at.json, "interface"), address = json_object_get(at.json, "address");
+
+		OBJECT(&at, keys, &c->paths[i]);
+		if (json_is_object(at.json) && interface == address)
+			complain(&at, "must have either interface or address%s", interface ? ", not both" : "");
+		for (size_t k = 0; k < i; k++)
+			if (c->paths[i].name[0] && !strcmp(c->paths[i].name, c->paths[k].name))
+				complain(&at, "has the name of item %zu", k);
+	}
+	c->path_count = (unsigned)json_array_size(p->json);
+}
+
+static void read_client_role(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "socket",          read_socket_path, offsetof(struct config, client_socket),          false },
+		{ "socket_any_user", read_bool,        offsetof(struct config, client_socket_any_user), false },
+		{ "gateways",        read_gateways,    0,                                               true  },
+		{ "paths",           read_paths,       0,                                               false },
+		{ "bypass",          read_cidrs,       offsetof(struct config, bypass),                 false },
+	};
+	struct config *c = to;
+
+	c->client = true;
+	c->paths_auto = !json_object_get(p->json, "paths");
+	OBJECT(p, keys, to);
+}
+
+/* --- the rest --- */
+
+static void read_fastclose(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (text && strcmp(text, "rst") != 0 && strcmp(text, "ack") != 0)
+		complain(p, "must be \"rst\" or \"ack\"");
+	else if (text)
+		*(bool *)to = !strcmp(text, "ack");
+}
+
+static void read_congestion(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (text && strcmp(text, "cubic") != 0 && strcmp(text, "reno") != 0)
+		complain(p, "must be \"cubic\" or \"reno\"");
+	else if (text)
+		*(char **)to = strdup(text);
+}
+
+static void read_scheduler(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (text && strcmp(text, "minrtt") != 0)
+		complain(p, "must be \"minrtt\"");
+	else if (text)
+		*(char **)to = strdup(text);
+}
+
+static void read_transport(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "congestion",       read_congestion, offsetof(struct config, congestion),       false },
+		{ "scheduler",        read_scheduler,  offsetof(struct config, scheduler),        false },
+		{ "uperf_timeout_ms", read_ms,         offsetof(struct config, uperf_timeout_ms), false },
+		{ "user_timeout_ms",  read_ms,         offsetof(struct config, user_timeout_ms),  false },
+		{ "uperf_l_limit_ms", read_ms,         offsetof(struct config, uperf_l_limit_ms), false },
+		{ "uperf_u_limit_ms", read_ms,         offsetof(struct config, uperf_u_limit_ms), false },
+		{ "fastclose",        read_fastclose,  offsetof(struct config, fastclose_ack),    false },
+		{ "checksum",         read_bool,       offsetof(struct config, checksum),         false },
+	};
+	const struct config *c = to;
+
+	OBJECT(p, keys, to);
+	/* seeds/draft-bonaventure-mptcp-backup-00: a USER_TIMEOUT, if set, must be larger */
+	if (c->user_timeout_ms && c->uperf_timeout_ms && c->user_timeout_ms <= c->uperf_timeout_ms)
+		complain(p, "user_timeout_ms must be larger than uperf_timeout_ms");
+	if (c->uperf_u_limit_ms && c->uperf_l_limit_ms > c->uperf_u_limit_ms)
+		complain(p, "uperf_l_limit_ms must not be larger than uperf_u_limit_ms");
+}
+
+static void read_limits(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "connections",  read_connections, offsetof(struct config, connections_max), false },
+		{ "memory_bytes", read_memory,      offsetof(struct config, memory_bytes),    false },
+	};
+
+	OBJECT(p, keys, to);
+}
+
+static void read_status(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "socket", read_socket_path,       offsetof(struct config, status_socket), false },
+		{ "http",   read_loopback_endpoint, offsetof(struct config, status_http),   false },
+	};
+
+	OBJECT(p, keys, to);
+}
+
+static void read_plain(struct place *p, void *to)
+{
+	(void)to;
+	complain(p, "the plain encapsulation is not in this version");
+}
+
+static void read_key_file(struct place *p, void *to)
+{
+	struct config *c = to;
+	char text[128];
+	size_t n;
+	struct stat st;
+	FILE *f;
+
+	read_text(p, &c->private_key_file);
+	if (!c->private_key_file)
+		return;
+	f = fopen(c->private_key_file, "re");
+	if (!f) {
+		complain(p, "%s: %s", c->private_key_file, strerror(errno));
+		return;
+	}
+	n = fread(text, 1, sizeof text - 1, f);
+	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
+		n--;
+	text[n] = '\0';
+	if (key_from_text(c->private_key, text) != ERR_OK)
+		complain(p, "%s: holds no key: 32 bytes in base64, as plait genkey writes it", c->private_key_file);
+	else if (!fstat(fileno(f), &st) && st.st_mode & 077)
+		fprintf(p->r->to, "%s: %s: warning: %s can be read by others (mode %03o); chmod 600 it\n", p->r->file,
+			p->path, c->private_key_file, st.st_mode & 0777u);
+	fclose(f);
+	sodium_memzero(text, sizeof text);
+}
+
+static void read_root(struct place *p, struct config *c)
+{
+	static const struct key keys[] = {
+		{ "private_key_file", read_key_file,     0, true  },
+		{ "gateway",          read_gateway_role, 0, false },
+		{ "client",           read_client_role,  0, false },
+		{ "plain",            read_plain,        0, false },
+		{ "transport",        read_transport,    0, false },
+		{ "limits",           read_limits,       0, false },
+		{ "status",           read_status,       0, false },
+	};
+
+	OBJECT(p, keys, c);
+	if (json_is_object(p->json) && !json_object_get(p->json, "gateway") && !json_object_get(p->json, "client"))
+		complain(p, "has neither gateway nor client: there is nothing to do");
+}
+
+char *config_default_socket(const char *name)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	char *path = NULL;
+
+	if (asprintf(&path, "%s/plait/%s", dir && *dir ? dir : "/run", name) < 0)
+		return NULL;
+	return path;
+}
+
+/* Beside the control socket, where `plait status` looks. */
+static char *status_socket_beside(const char *socket)
+{
+	const char *slash = strrchr(socket, '/');
+	char *path = NULL;
+
+	if (asprintf(&path, "%.*sstatus.sock", slash ? (int)(slash - socket + 1) : 0, socket) < 0)
+		return NULL;
+	return path;
+}
+
+struct config *config_read(const char *file, FILE *complaints)
+{
+	struct reader r = { .file = file, .to = complaints };
+	struct place root = { .r = &r, .path = "$" };
+	struct config *c;
+	json_error_t error;
+
+	root.json = json_load_file(file, JSON_REJECT_DUPLICATES, &error);
+	if (!root.json) {
+		if (error.line > 0)
+			fprintf(complaints, "%s:%d:%d: %s\n", file, error.line, error.column, error.text);
+		else
+			fprintf(complaints, "%s: %s\n", file, error.text);
+		return NULL;
+	}
+	c = calloc(1, sizeof *c);
+	if (!c) {
+		json_decref(root.json);
+		return NULL;
+	}
+	c->connections_max = CONNECTIONS_DEFAULT;
+	c->memory_bytes = MEMORY_DEFAULT;
+	read_root(&root, c);
+	json_decref(root.json);
+	if (c->client && !c->client_socket)
+		c->client_socket = config_default_socket("tunneld.sock");
+	if (!c->status_socket)
+		c->status_socket = c->client_socket ? status_socket_beside(c->client_socket) : config_default_socket("status.sock");
+	if (!c->congestion)
+		c->congestion = strdup("cubic");
+	if (!c->scheduler)
+		c->scheduler = strdup("minrtt");
+	if (r.complaints) {
+		config_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void config_free(struct config *c)
+{
+	if (!c)
+		return;
+	sodium_memzero(c->private_key, sizeof c->private_key);
+	free(c->private_key_file);
+	free(c->clients);
+	free(c->egress_allow.list);
+	free(c->egress_deny.list);
+	free(c->client_socket);
+	free(c->gateways);
+	free(c->bypass.list);
+	free(c->congestion);
+	free(c->scheduler);
+	free(c->status_socket);
+	free(c);
+}
