@@ -16,6 +16,7 @@ import json
 import os
 import random
 import socket
+import socketserver
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -72,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        what = self.path.split("/")[1:]
+        what = self.path.split("?")[0].split("/")[1:]
         if what[0] == "bytes":
             self.head(200, int(what[1]))
             for b in blocks(int(what[1])):
@@ -109,6 +110,10 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
+
+    def server_bind(self):
+        socketserver.TCPServer.server_bind(self)  # not HTTPServer's, which asks DNS for our name
+        self.server_name, self.server_port = self.server_address[:2]
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], OSError):  # a client that went away is no news

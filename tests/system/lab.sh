@@ -13,7 +13,10 @@
 # takes back processes, devices, sockets and files. All files are in $LAB, which is on a private tmpfs.
 #
 #	client c  10.77.N.1 --- link pN (linkem) --- 10.77.N.2  gateway g  10.88.0.1 --- veth --- 10.88.0.2  server s
-#	                                                                    fd88::1                fd88::2
+#	          fd77:N::1                      fd77:N::2           fd88::1                fd88::2
+#
+# LAB_NATIVE=1 in the environment: no plait, plain TCP over the first link. That is how the scripts themselves are
+# tested, and the native column of a comparison.
 #
 # A script that cannot have a lab ends with "NAME: 0 passed, 0 failed, 1 skipped" and the reason (exit 0), or, with
 # LAB_MUST=1 set by the script before sourcing, with exit 1.
@@ -101,8 +104,8 @@ lab_until() {
 	done
 }
 
-lab_listens() { # NS PORT
-	lab_in "$1" ss -Htln "sport = :$2" | grep -q .
+lab_listens() { # NS PORT [ADDRESS]
+	lab_in "$1" ss -Htln "sport = :$2" | grep -qF "${3:-:}"
 }
 
 # Tells link N's emulator: lab_link 1 both down
@@ -135,13 +138,16 @@ lab_up() {
 	ip -n g link set sv up
 	ip -n s link set gw up
 	ip -n s route add default via $GATEWAY
-	lab_in g sysctl -qw net.ipv4.ip_forward=1
+	ip -n s -6 route add default via fd88::1
+	lab_in g sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 	for spec in "$@"; do
 		n=$((n + 1))
 		"$B"/tests/system/linkem -A c:p$n:10.77.$n.1/24 -B g:p$n:10.77.$n.2/24 -u "$LAB/link$n.ctl" ${LAB_VETH:+-v} \
 			>"$LAB/link$n.log" 2>&1 </dev/null &
 		lab_pids+=($!)
 		lab_until 5 "link $n" grep -q READY "$LAB/link$n.log" || { cat "$LAB/link$n.log" >&2; return 1; }
+		ip -n c addr add fd77:$n::1/64 dev p$n nodad
+		ip -n g addr add fd77:$n::2/64 dev p$n nodad
 		[ -z "$spec" ] || lab_link $n "$spec" || return 1
 	done
 	LAB_PATHS=$n
@@ -153,10 +159,12 @@ lab_route() {
 	local n
 	for n in "$@"; do
 		ip -n c route add 10.88.0.0/24 via 10.77."$n".2 dev p"$n" metric $((100 + n))
+		ip -n c route add fd88::/64 via fd77:"$n"::2 dev p"$n" metric $((100 + n))
 	done
 }
 lab_unroute() {
 	while ip -n c route del 10.88.0.0/24 2>/dev/null; do :; done
+	while ip -n c route del fd88::/64 2>/dev/null; do :; done
 }
 
 # Puts $LAB/NAME.key (private) in place and prints the public key.
@@ -236,17 +244,26 @@ lab_paths_up() { # how many of the client's paths are up: at least $1
 
 # Both tunnelds, all paths up.
 lab_tunnelds() {
+	if [ -n "${LAB_NATIVE:-}" ]; then
+		lab_route 1
+		return
+	fi
 	lab_configs && lab_tunneld g && lab_tunneld c &&
 		lab_until 10 "$LAB_PATHS paths up" lab_paths_up "$LAB_PATHS"
 }
 
 # Runs a program on the client under the shim.
 lab_shim() {
+	if [ -n "${LAB_NATIVE:-}" ]; then
+		lab_in c "$@"
+		return
+	fi
 	PLAIT_SOCKET=$LAB/c.sock lab_in c "$B"/plait run -- "$@"
 }
 
 # No connection left on a side.
 lab_quiet() {
+	[ -z "${LAB_NATIVE:-}" ] || return 0
 	[ "$(lab_value "$1" /v1/connections 'len(j["connections"])')" -eq 0 ]
 }
 
