@@ -1,1 +1,28 @@
 # SPDX-License-Identifier: MIT
+# libplait.so and the plait command. The library is freestanding: no libc is linked, no sanitizer, no stack protector, and
+# nothing is exported but what libplait.map names. SAN=1 changes the command only.
+
+SHIM_LIB_SRC := $(wildcard shim/lib/*.c) shim/lib/syscall.S common/local_msg.c
+SHIM_LIB_OBJ := $(addprefix $(B)/shim/so/,$(addsuffix .o,$(basename $(notdir $(SHIM_LIB_SRC)))))
+# syscall.c and syscall.S would share a name
+SHIM_LIB_OBJ := $(sort $(SHIM_LIB_OBJ)) $(B)/shim/so/syscall_entry.o
+SHIM_LIB_FLAGS = $(filter-out -fsanitize% -fno-sanitize% -fno-omit-frame-pointer,$(ALL_CFLAGS)) \
+	-fPIC -ffreestanding -fno-builtin -fno-stack-protector -fvisibility=hidden -fasynchronous-unwind-tables \
+	$(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns)
+
+$(B)/shim/so/%.o: shim/lib/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SHIM_LIB_FLAGS) -c -o $@ $<
+$(B)/shim/so/%.o: common/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SHIM_LIB_FLAGS) -c -o $@ $<
+$(B)/shim/so/syscall_entry.o: shim/lib/syscall.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) -fPIC -c -o $@ $<
+
+$(B)/libplait.so: $(SHIM_LIB_OBJ) shim/lib/libplait.map
+	$(Q)$(CC) -shared -nostdlib -Wl,--version-script=shim/lib/libplait.map -Wl,-soname,libplait.so -Wl,-z,relro,-z,now \
+		-Wl,--build-id=sha1 -o $@ $(SHIM_LIB_OBJ)
+
+$(B)/plait: $(patsubst %.c,$(B)/%.o,$(wildcard shim/cmd/*.c)) $(call lib,common)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What libplait.so and tunneld say to each other over tunneld's UNIX socket (SOCK_SEQPACKET): one
+ * question, one answer, then both close. Every question carries the socket it is about as its one SCM_RIGHTS
+ * descriptor. Both ends are on one host, so errors are its errno numbers.
+ *
+ * question, LOCAL_ASK_BYTES                   answer, LOCAL_ANSWER_BYTES
+ *    0  magic "PLA1"                             0  magic "PLA1"
+ *    4  kind | flags | 0 (16 bits)               4  kind | reason | errno (16 bits)
+ *    8  number of the descriptor there, 32 bits  8  address: hole, or the peer's name
+ *   12  address: destination                    32  address: the local name
+ *   36  comm, 16 bytes
+ * address: family (0, 4, 6) | 0 | port (16) | scope (32) | IPv4 or IPv6, 16 bytes
+ *
+ * Compiled into the freestanding shim too: nothing here may call libc beyond memcpy and memset.
+ */
+#ifndef PLAIT_LOCAL_MSG_H
+#define PLAIT_LOCAL_MSG_H
+
+#include "common/addr.h"
+
+enum { LOCAL_ASK_BYTES = 52, LOCAL_ANSWER_BYTES = 56, LOCAL_COMM_BYTES = 16 };
+
+enum local_ask_kind {
+	LOCAL_PARK = 1,     /* I want to connect this to address */
+	LOCAL_READ_VERDICT, /* it says ECONNRESET: why?  (SO_ERROR; a later connect() is told ECONNABORTED) */
+	LOCAL_TAKE_VERDICT, /* the same for connect() itself: nothing is remembered */
+	LOCAL_NAMES,        /* it is connected to something of yours: who is that? */
+	LOCAL_FORGET,       /* AF_UNSPEC undid its pending connect */
+	LOCAL_ASK_KINDS
+};
+
+enum local_answer_kind {
+	LOCAL_HOLE = 1,     /* connect it to address */
+	LOCAL_DIRECT,       /* connect it yourself: tunneld's own bypass list */
+	LOCAL_ERROR,        /* what the connect ends with */
+	LOCAL_UNABLE,       /* we cannot carry this socket: reason, and the errno to give */
+	LOCAL_NAMED,        /* address is the peer, local the local name (family 0: as the kernel says) */
+	LOCAL_NONE,         /* nothing known about this socket; also the answer to LOCAL_FORGET */
+	LOCAL_ANSWER_KINDS
+};
+
+/* Why tunneld is unable; the text goes to the application's stderr. */
+#define LOCAL_REASON_LIST(X)                                                     \
+	X(NO_REASON,   "no reason given")                                        \
+	X(USER,        "tunneld does not serve this user")                       \
+	X(DEVICE,      "the socket is bound to a network interface")             \
+	X(FULL,        "tunneld has no room for another stream")                 \
+	X(NO_LOOPBACK, "no loopback address of this family")                     \
+	X(NO_TUNNEL,   "tunneld has no path to a gateway")
+enum local_reason {
+#define X(name, text) LOCAL_##name,
+	LOCAL_REASON_LIST(X)
+#undef X
+	LOCAL_REASONS
+};
+
+struct local_ask {
+	enum local_ask_kind kind;
+	uint32_t fd;                  /* its number in the caller: a hint where to look for it */
+	struct addr dest;
+	char comm[LOCAL_COMM_BYTES];  /* NUL-terminated after parse; the caller's word */
+};
+
+struct local_answer {
+	enum local_answer_kind kind;
+	enum local_reason reason;
+	int error;                    /* errno, 0 to 4095 */
+	struct addr addr, local;
+};
+
+/* The whole message must be there and no more. */
+MUST_CHECK enum err local_ask_parse(struct local_ask *out, const void *bytes, size_t len);
+void local_ask_emit(const struct local_ask *ask, uint8_t bytes[LOCAL_ASK_BYTES]);
+MUST_CHECK enum err local_answer_parse(struct local_answer *out, const void *bytes, size_t len);
+void local_answer_emit(const struct local_answer *answer, uint8_t bytes[LOCAL_ANSWER_BYTES]);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * getsockopt(SO_ERROR): a connect that tunneld failed reads ECONNRESET; the true reason is asked. Every other value and every
+ * other option is the kernel's, at the cost of two comparisons.
+ */
+#include "shim/lib/shim.h"
+
+#include <string.h>
+
+long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len)
+{
+	struct local_answer answer;
+	long r = sys_getsockopt(fd, level, option, value, len);
+	int error;
+
+	if (r || level != SOL_SOCKET || option != SO_ERROR || !value || !len || *len < sizeof error)
+		return r;
+	memcpy(&error, value, sizeof error);
+	if (error == ECONNRESET && park_ask(fd, LOCAL_READ_VERDICT, NULL, &answer) && answer.kind == LOCAL_ERROR)
+		memcpy(value, &answer.error, sizeof answer.error);
+	return r;
+}
+
+EXPORT int getsockopt(int fd, int level, int option, void *value, socklen_t *len)
+{
+	return (int)hook_return(getsockopt_hook(fd, level, option, value, len));
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libplait.so, inside. What is here: hooks on connection set-up and names (connect.c, send.c, names.c,
+ * options.c, syscall.S), the rule which destinations are ours (route.c) and the question to tunneld (park.c). What
+ * is not: any hook on a data call, any table of descriptors, allocation, lock, thread or libc call but
+ * __errno_location(). What a socket is, the kernel and tunneld are asked each time.
+ * Read first: connect.c; then tunneld/io/park.h for the other half of the conversation.
+ *
+ * Inside the library a result is the kernel's: negative errno. hook_return() turns it into libc's manner at the
+ * exported symbol, and nowhere else.
+ */
+#ifndef PLAIT_SHIM_H
+#define PLAIT_SHIM_H
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+
+#include "common/local_msg.h"
+#include "shim/lib/sys.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+extern int *__errno_location(void);
+
+static inline long hook_return(long r)
+{
+	if (r < 0) {
+		*__errno_location() = (int)-r;
+		return -1;
+	}
+	return r;
+}
+
+/*
+ * A blocking call of ours must be a cancellation point as libc's own is: asynchronous cancellation around the
+ * one system call, which is how libc did it itself. Weak: absent from a libc, nothing happens.
+ */
+extern int pthread_setcanceltype(int type, int *old) __attribute__((weak));
+static inline int cancel_open(void)
+{
+	int old = 0;
+
+	if (pthread_setcanceltype)
+		pthread_setcanceltype(1 /* PTHREAD_CANCEL_ASYNCHRONOUS, in glibc and musl */, &old);
+	return old;
+}
+static inline void cancel_shut(int old)
+{
+	if (pthread_setcanceltype)
+		pthread_setcanceltype(old, &old);
+}
+
+/* A kernel address that fits both families. */
+union sockaddr_any {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* route.c */
+enum fallback { FALLBACK_REFUSE, FALLBACK_DIRECT };
+enum say_level { SAY_ERROR, SAY_WARN, SAY_INFO, SAY_DEBUG };
+
+bool route_is_ours(const struct addr *dest);
+enum fallback route_fallback(void);
+/* The socket paths to try in order; NULL after the last. */
+const char *route_socket(unsigned nth);
+/*
+ * "libplait: connect to DEST: WHAT (errno text)" on stderr, if PLAIT_LOG asks for the level. The first error or warning of a
+ * process only: a loop of refused connects would say nothing new. dest may be NULL.
+ */
+void route_say(enum say_level level, const struct addr *dest, const char *what);
+
+/* addr.c of the shim: between the kernel's form and ours. False: not an IP address, or too short to be one. */
+bool addr_of_sockaddr(struct addr *out, const void *sa, socklen_t len);
+/* In the form of a socket of this domain: an IPv4 address on an AF_INET6 socket is v4-mapped. Returns the length. */
+socklen_t addr_to_sockaddr(union sockaddr_any *out, const struct addr *a, int domain);
+
+/* park.c. Asks tunneld; false: nobody answered, said on stderr for LOCAL_PARK. */
+bool park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct local_answer *answer);
+/*
+ * Where a connect of fd, known to be unconnected TCP, has to go: 0 and *to filled, or -errno, the end of it.
+ * *direct: connect to the destination itself.
+ */
+long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to, socklen_t *to_len, bool *direct);
+/* A connect ended with r; ECONNRESET may be tunneld's shutdown(), so the true reason is asked. */
+long park_verdict(int fd, long r);
+
+/* connect.c: what the exported symbols and syscall() share. */
+long connect_hook(int fd, const void *sa, socklen_t len);
+enum tcp_kind { NOT_TCP, TCP_SOCKET, MPTCP_SOCKET };
+enum tcp_kind tcp_kind_of(int fd);
+int tcp_state_of(int fd); /* enum of <linux/tcp_states.h>, or -errno */
+
+long sendto_hook(int fd, const void *buf, size_t len, int flags, const void *sa, socklen_t sa_len);
+long sendmsg_hook(int fd, const struct msghdr *m, int flags);
+long sendmmsg_hook(int fd, struct mmsghdr *m, unsigned count, int flags);
+long getpeername_hook(int fd, void *sa, socklen_t *len);
+long getsockname_hook(int fd, void *sa, socklen_t *len);
+long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len);
+
+#endif
