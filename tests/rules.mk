@@ -53,3 +53,20 @@ bench:
 lint:
 	@./install.sh --deps lint
 	@tests/lint/lint.sh
+
+# The simulator: seeds.txt first, then SEEDS seeds from FIRST on; or the one SEED, with TRACE=1 told as text.
+SIM_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
+FIRST ?= 1
+JOBS ?= 2
+.PHONY: sim sim-build sim-scenarios
+sim-build: $(B)/tests/sim/sim
+$(B)/tests/sim/sim: $(SIM_OBJS) $(LIBS_ENGINE)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lm
+$(B)/tests/unit/sim/test_%: $(B)/tests/unit/sim/test_%.o $(B)/tests/sim/link.o
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcunit
+sim: sim-build
+	@$(B)/tests/sim/sim $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),\
+		--list tests/sim/seeds.txt --first $(FIRST) --seeds $(SEEDS) --jobs $(JOBS))
+sim-scenarios: sim-build
+	@$(B)/tests/sim/sim --scenarios $(if $(ONLY),--only "$(ONLY)") $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
+		$(if $(CONGESTION),--congestion $(CONGESTION)) $(if $(TRACE),--trace)

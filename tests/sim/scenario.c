@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/sim/scenario.h"
+
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+enum { RUN_S = 20 };
+
+struct side { unsigned mbit, delay_ms, loss_ppm, dead_from_ms, dead_until_ms; bool backup; };
+struct scenario {
+	const char *name;
+	bool upload;
+	struct side path[PATHS_MAX];
+	unsigned trickle_bytes;  /* not 0: a message of so many bytes every trickle_ms in place of a bulk transfer */
+	unsigned trickle_ms;
+	unsigned read_mbit;      /* not 0: the reader takes no more than this */
+};
+
+/* mbit, one-way delay, loss, silent from..until */
+static const struct scenario scenarios[] = {
+	{ .name = "one 100M 10ms",                 .path = { { 100, 5, 0, 0, 0, false } } },
+	{ .name = "100M 10ms + 50M 40ms",          .path = { { 100, 5, 0, 0, 0, false }, { 50, 20, 0, 0, 0, false } } },
+	{ .name = "100M 10ms + 50M 40ms upload",   .path = { { 100, 5, 0, 0, 0, false }, { 50, 20, 0, 0, 0, false } }, .upload = true },
+	{ .name = "80M 20ms + 20M 200ms",          .path = { { 80, 10, 0, 0, 0, false }, { 20, 100, 0, 0, 0, false } } },
+	{ .name = "40M 20ms + 20M 60ms",           .path = { { 40, 10, 0, 0, 0, false }, { 20, 30, 0, 0, 0, false } } },
+	{ .name = "four 25M 10..80ms",             .path = { { 25, 5, 0, 0, 0, false }, { 25, 10, 0, 0, 0, false }, { 25, 20, 0, 0, 0, false }, { 25, 40, 0, 0, 0, false } } },
+	{ .name = "500M 2ms + 500M 4ms",           .path = { { 500, 1, 0, 0, 0, false }, { 500, 2, 0, 0, 0, false } } },
+	{ .name = "100M 10ms + 50M 40ms, 0.1% loss", .path = { { 100, 5, 1000, 0, 0, false }, { 50, 20, 1000, 0, 0, false } } },
+	{ .name = "100M 10ms + 50M 40ms, 1% loss", .path = { { 100, 5, 10000, 0, 0, false }, { 50, 20, 10000, 0, 0, false } } },
+	{ .name = "100M 10ms silent at 2s, + 50M 40ms", .path = { { 100, 5, 0, 2000, 0, false }, { 50, 20, 0, 0, 0, false } } },
+	{ .name = "100M 10ms + 50M 40ms silent at 2s",  .path = { { 100, 5, 0, 0, 0, false }, { 50, 20, 0, 2000, 0, false } } },
+	{ .name = "100M 10ms silent 2s..6s, + 50M 40ms", .path = { { 100, 5, 0, 2000, 6000, false }, { 50, 20, 0, 0, 0, false } } },
+	{ .name = "200B every 20ms, 100M silent at 2s, + 50M backup", .path = { { 100, 5, 0, 2000, 0, false }, { 50, 20, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
+	{ .name = "200B every 20ms, 30% loss at 2s.. on 100M, + 50M backup", .path = { { 100, 5, 300000, 0, 0, false }, { 50, 20, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
+};
+
+static void plan_of(struct plan *p, const struct scenario *s, const char *scheduler, const char *congestion, uint64_t *rate)
+{
+	*p = (struct plan){ .clients = 1, .streams = 1, .bench = true, .check_every = 1000 };
+	p->client_engine = plan_engine(false);
+	p->gateway_engine = plan_engine(true);
+	p->client_engine.scheduler = p->gateway_engine.scheduler = scheduler;
+	if (congestion)
+		p->client_engine.congestion = p->gateway_engine.congestion = congestion;
+	*rate = 0;
+	for (unsigned i = 0; i < PATHS_MAX && s->path[i].mbit; i++) {
+		const struct side *side = &s->path[i];
+		struct link_config c = {
+			.rate = side->mbit * UINT64_C(125000), .delay_us = side->delay_ms * USEC_PER_MS, .loss_ppm = side->loss_ppm,
+			.mtu = 1500,
+		};
+
+		/* A queue of 50 ms, as home routers have at least. */
+		c.queue_bytes = (uint32_t)(c.rate / 20);
+		p->paths[0]++;
+		p->path[0][i] = (struct path_plan){ .up = c, .down = c, .backup = side->backup };
+		*rate += side->backup ? 0 : c.rate;
+		if (side->dead_from_ms)
+			p->fault[p->faults++] = (struct fault){ .kind = FAULT_BLACKOUT, .path = (uint8_t)i, .directions = 3,
+				.at_us = side->dead_from_ms * USEC_PER_MS };
+		if (side->dead_until_ms)
+			p->fault[p->faults++] = (struct fault){ .kind = FAULT_RESTORE, .path = (uint8_t)i,
+				.at_us = side->dead_until_ms * USEC_PER_MS };
+	}
+	p->stream[0] = (struct stream_plan){ .open_us = USEC_PER_S, .dial = OPEN_OK };
+	for (unsigned i = 0; i < 2; i++) {
+		p->stream[0].ends[i] = (struct end_plan){ .write_max = 65536, .read_max = 1 << 30, .abort_us = USEC_NEVER, .shut_after_eof = true };
+		if ((i == 0) == s->upload)
+			p->stream[0].ends[i].total = UINT64_C(1) << 40;
+	}
+	if (s->trickle_bytes) {
+		struct end_plan *e = &p->stream[0].ends[!s->upload];
+
+		e->write_max = s->trickle_bytes;
+		e->gap_ppm = 1000000;
+		e->gap_us = s->trickle_ms * USEC_PER_MS;
+	}
+	p->stop_us = (1 + RUN_S) * USEC_PER_S;
+}
+
+unsigned scenarios_run(const char *only, const char *scheduler, const char *congestion, bool trace)
+{
+	unsigned failed = 0;
+
+	printf("%-60s %8s %7s %9s %7s\n", "scenario", "Mbit/s", "share", "gap ms", "sent/1");
+	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+		const struct scenario *s = &scenarios[i];
+		struct result r;
+		struct plan p;
+		uint64_t rate;
+		double seconds, goodput;
+
+		if (only && strncmp(only, s->name, strlen(only)))
+			continue;
+		plan_of(&p, s, scheduler, congestion, &rate);
+		world_run(&p, 1 + i, trace ? stdout : NULL, &r);
+		seconds = (double)(p.stop_us - r.first_us) / 1e6;
+		goodput = (double)r.delivered_bytes / seconds;
+		if (s->trickle_bytes)
+			printf("%-60s %8.1f %7s %9.1f %7.3f", s->name, goodput / 125000, "-", (double)r.gap_us / 1000,
+			       (double)r.payload_bytes / (double)(r.delivered_bytes + !r.delivered_bytes));
+		else
+			printf("%-60s %8.1f %7.3f %9.1f %7.3f", s->name, goodput / 125000, goodput / (double)rate, (double)r.gap_us / 1000,
+			       (double)r.payload_bytes / (double)(r.delivered_bytes + !r.delivered_bytes));
+		printf("%s%s\n", r.failed ? "  FAILED " : "", r.failure);
+		failed += r.failed;
+	}
+	return failed;
+}
