@@ -18,14 +18,6 @@ _Static_assert((int)CONFIG_KEY_SIZE == (int)KEY_SIZE, "one size of key");
 enum {
 	CONNECTIONS_DEFAULT = 4096, CONNECTIONS_LIMIT = 1 << 20,
 	MEMORY_DEFAULT = 256 << 20, MEMORY_LEAST = 4 << 20,
-	PATH_TEXT_MAX = 256,
-};
-
-/* A place in the file: its value and its JSON path, which is built only by appending. */
-struct place {
-	struct reader *r;
-	json_t *json;
-	char path[PATH_TEXT_MAX];
 };
 
 struct reader {
@@ -34,13 +26,51 @@ struct reader {
 	unsigned complaints;
 };
 
+/* A place in the file: its value, and how it hangs from the place above. Lives in the caller's frame. */
+struct place {
+	struct reader *r;
+	json_t *json;
+	const struct place *parent;   /* NULL: the root */
+	const char *name;             /* of a member; NULL: item `index` of an array */
+	size_t index;
+};
+
+/* As a JSON path; a name that is no identifier stands in brackets, made harmless for a terminal. */
+static void print_path(const struct place *p, FILE *to)
+{
+	bool plain = true;
+
+	if (!p->parent) {
+		fputc('$', to);
+		return;
+	}
+	print_path(p->parent, to);
+	if (!p->name) {
+		fprintf(to, "[%zu]", p->index);
+		return;
+	}
+	for (const char *c = p->name; *c; c++)
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_'))
+			plain = false;
+	if (plain && *p->name) {
+		fprintf(to, ".%s", p->name);
+		return;
+	}
+	fputs("[\"", to);
+	for (const char *c = p->name; *c; c++)
+		fputc((unsigned char)*c < ' ' || *c == 0x7f || *c == '"' ? '?' : *c, to);
+	fputs("\"]", to);
+}
+
 static void complain(const struct place *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void complain(const struct place *p, const char *format, ...)
 {
 	va_list args;
 
 	p->r->complaints++;
-	fprintf(p->r->to, "%s: %s: ", p->r->file, p->path);
+	fprintf(p->r->to, "%s: ", p->r->file);
+	print_path(p, p->r->to);
+	fputs(": ", p->r->to);
 	va_start(args, format);
 	vfprintf(p->r->to, format, args);
 	va_end(args);
@@ -59,22 +89,12 @@ struct key {
 
 static struct place place_member(const struct place *parent, const char *name, json_t *json)
 {
-	struct place p = { .r = parent->r, .json = json };
-	bool plain = *name != '\0';
-
-	for (const char *c = name; *c; c++)
-		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_'))
-			plain = false;
-	snprintf(p.path, sizeof p.path, plain ? "%s.%s" : "%s[\"%s\"]", parent->path, name);
-	return p;
+	return (struct place){ .r = parent->r, .json = json, .parent = parent, .name = name };
 }
 
-static struct place place_item(const struct place *parent, size_t i, json_t *json)
+static struct place place_item(const struct place *parent, size_t i)
 {
-	struct place p = { .r = parent->r, .json = json };
-
-	snprintf(p.path, sizeof p.path, "%s[%zu]", parent->path, i);
-	return p;
+	return (struct place){ .r = parent->r, .json = json_array_get(parent->json, i), .parent = parent, .index = i };
 }
 
 static void read_object(struct place *p, const struct key *keys, size_t count, void *to)
@@ -284,7 +304,7 @@ static void read_cidrs(struct place *p, void *to)
 		return;
 	}
 	for (size_t i = 0; i < json_array_size(p->json); i++) {
-		struct place at = place_item(p, i, json_array_get(p->json, i));
+		struct place at = place_item(p, i);
 		const char *text = text_of(&at);
 
 		if (text && cidr_parse(&out->list[out->count], text) != ERR_OK)
@@ -303,7 +323,7 @@ static void read_listen(struct place *p, void *to)
 	if (!is_array(p, 1, CONFIG_ADDRESSES_MAX))
 		return;
 	for (size_t i = 0; i < json_array_size(p->json); i++) {
-		struct place at = place_item(p, i, json_array_get(p->json, i));
+		struct place at = place_item(p, i);
 
 		read_endpoint(&at, &c->listen[i]);
 		for (size_t k = 0; k < i; k++)
@@ -329,7 +349,7 @@ static void read_clients(struct place *p, void *to)
 		return;
 	}
 	for (size_t i = 0; i < json_array_size(p->json); i++) {
-		struct place at = place_item(p, i, json_array_get(p->json, i));
+		struct place at = place_item(p, i);
 		unsigned before = p->r->complaints;
 
 		OBJECT(&at, keys, &c->clients[i]);
@@ -374,7 +394,7 @@ static void read_gateway_addresses(struct place *p, void *to)
 	if (!is_array(p, 1, CONFIG_ADDRESSES_MAX))
 		return;
 	for (size_t i = 0; i < json_array_size(p->json); i++) {
-		struct place at = place_item(p, i, json_array_get(p->json, i));
+		struct place at = place_item(p, i);
 
 		read_endpoint(&at, &g->addresses[i]);
 	}
@@ -398,7 +418,7 @@ static void read_gateways(struct place *p, void *to)
 		return;
 	}
 	for (size_t i = 0; i < json_array_size(p->json); i++) {
-		struct place at = place_item(p, i, json_array_get(p->json, i));
+		struct place at = place_item(p, i);
 		unsigned before = p->r->complaints;
 
 		OBJECT(&at, keys, &c->gateways[i]);
@@ -430,7 +450,7 @@ static void read_paths(struct place *p, void *to)
 	if (!is_array(p, 1, CONFIG_PATHS_MAX))
 		return;
 	for (size_t i = 0; i < json_array_size(p->json); i++) {
-		struct place at = place_item(p, i, json_array_get(p->json, i));
+		struct place at = place_item(p, i);
 		bool interface = json_object_get(at.json, "interface"), address = json_object_get(at.json, "address");
 
 		OBJECT(&at, keys, &c->paths[i]);
@@ -561,9 +581,10 @@ static void read_key_file(struct place *p, void *to)
 	text[n] = '\0';
 	if (key_from_text(c->private_key, text) != ERR_OK)
 		complain(p, "%s: holds no key: 32 bytes in base64, as plait genkey writes it", c->private_key_file);
-	else if (!fstat(fileno(f), &st) && st.st_mode & 077)
-		fprintf(p->r->to, "%s: %s: warning: %s can be read by others (mode %03o); chmod 600 it\n", p->r->file,
-			p->path, c->private_key_file, st.st_mode & 0777u);
+	else if (!fstat(fileno(f), &st) && st.st_mode & 077) {
+		complain(p, "warning: %s can be read by others (mode %03o): chmod 600 it", c->private_key_file, st.st_mode & 0777u);
+		p->r->complaints--; /* a warning does not refuse */
+	}
 	fclose(f);
 	sodium_memzero(text, sizeof text);
 }
@@ -609,7 +630,7 @@ static char *status_socket_beside(const char *socket)
 struct config *config_read(const char *file, FILE *complaints)
 {
 	struct reader r = { .file = file, .to = complaints };
-	struct place root = { .r = &r, .path = "$" };
+	struct place root = { .r = &r };
 	struct config *c;
 	json_error_t error;
 

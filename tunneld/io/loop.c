@@ -84,6 +84,7 @@ void loop_free(struct loop *l)
 	free(l);
 }
 
+struct ev_loop *loop_ev(struct loop *l) { return l->ev; }
 void loop_run(struct loop *l) { ev_run(l->ev, 0); }
 void loop_end(struct loop *l) { ev_break(l->ev, EVBREAK_ALL); }
 

@@ -31,6 +31,7 @@ struct loop_fd {
 
 struct loop *loop_new(void); /* NULL: errno */
 void loop_free(struct loop *l);
+struct ev_loop *loop_ev(struct loop *l); /* for those in io who bring watchers of their own */
 void loop_run(struct loop *l); /* until loop_end() */
 void loop_end(struct loop *l);
 

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/io/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/sockaddr.h"
+
+enum { CONNECTIONS_MAX = 32, IDLE_S = 30 };
+
+struct listener {
+	struct http *http;
+	struct MHD_Daemon *daemon;
+	struct loop_fd watch;
+	ev_timer timer;           /* for what MHD wants to do though no fd is ready */
+};
+
+struct http {
+	struct loop *loop;
+	http_fn answer;
+	void *owner;
+	char *socket_path;
+	struct listener listeners[2];
+};
+
+static enum MHD_Result on_request(void *owner, struct MHD_Connection *c, const char *path, const char *method,
+				  const char *version, const char *upload, size_t *upload_size, void **state)
+{
+	static int seen;
+	struct http *h = owner;
+	struct http_answer a = { .status = 500, .content_type = "application/json" };
+	struct MHD_Response *response;
+	enum MHD_Result result;
+
+	(void)version, (void)upload;
+	if (!*state) { /* first call: headers only */
+		*state = &seen;
+		return MHD_YES;
+	}
+	if (*upload_size) { /* a body nobody asked for is read over */
+		*upload_size = 0;
+		return MHD_YES;
+	}
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0) {
+		a.status = MHD_HTTP_METHOD_NOT_ALLOWED;
+		a.body = strdup("{\"error\": \"GET only\"}\n");
+		a.len = a.body ? strlen(a.body) : 0;
+	} else {
+		h->answer(h->owner, path, &a);
+	}
+	if (!a.body)
+		a.len = 0;
+	response = MHD_create_response_from_buffer(a.len, a.body ? a.body : (void *)(uintptr_t)"",
+						   a.body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+	if (!response) {
+		free(a.body);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a.content_type);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	result = MHD_queue_response(c, a.status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static void run(struct listener *l)
+{
+	MHD_UNSIGNED_LONG_LONG wait_ms;
+
+	MHD_run(l->daemon);
+	ev_timer_stop(loop_ev(l->http->loop), &l->timer);
+	if (MHD_get_timeout(l->daemon, &wait_ms) == MHD_YES) {
+		ev_timer_set(&l->timer, (double)wait_ms / 1e3, 0.);
+		ev_timer_start(loop_ev(l->http->loop), &l->timer);
+	}
+}
+
+static void on_ready(void *owner, int events)
+{
+	(void)events;
+	run(owner);
+}
+
+static void on_timer(struct ev_loop *ev, ev_timer *t, int revents)
+{
+	(void)ev, (void)revents;
+	run(t->data);
+}
+
+static bool listener_start(struct listener *l, struct http *h, int fd)
+{
+	const union MHD_DaemonInfo *info;
+
+	l->http = h;
+	l->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, fd,
+				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
+	if (!l->daemon) {
+		close(fd);
+		return false;
+	}
+	info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	ev_timer_init(&l->timer, on_timer, 0., 0.);
+	l->timer.data = l;
+	loop_fd_init(&l->watch, h->loop, info->epoll_fd, on_ready, l);
+	loop_fd_want(&l->watch, LOOP_READ);
+	return true;
+}
+
+/* A socket file that nobody listens on is left over from a killed process. */
+static bool left_over(const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool dead = fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof *sa) && errno == ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	return dead;
+}
+
+static int unix_listener(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, error;
+	mode_t mask;
+	char *dir, *slash;
+
+	if (strlen(path) >= sizeof sa.sun_path) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(sa.sun_path, path);
+	dir = strdup(path);
+	slash = dir ? strrchr(dir, '/') : NULL;
+	if (slash && slash != dir) {
+		*slash = '\0';
+		mkdir(dir, 0755); /* its last part only; a failure shows in bind() */
+	}
+	free(dir);
+	if (left_over(&sa))
+		unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	mask = umask(0177);
+	error = bind(fd, (struct sockaddr *)&sa, sizeof sa) || listen(fd, 16) ? errno : 0;
+	umask(mask);
+	if (error) {
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+static int tcp_listener(const struct addr *at)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sockaddr_of(&sa, at);
+	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP), one = 1, error;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (!bind(fd, (struct sockaddr *)&sa, len) && !listen(fd, 16))
+		return fd;
+	error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+struct http *http_new(struct loop *loop, const char *socket_path, const struct addr *tcp, http_fn answer, void *owner,
+		      const char **why)
+{
+	struct http *h = calloc(1, sizeof *h);
+	int fd;
+
+	*why = "memory";
+	if (!h)
+		return NULL;
+	h->loop = loop;
+	h->answer = answer;
+	h->owner = owner;
+	*why = "the status socket";
+	fd = unix_listener(socket_path);
+	if (fd < 0)
+		goto failed;
+	h->socket_path = strdup(socket_path);
+	if (!listener_start(&h->listeners[0], h, fd))
+		goto failed;
+	if (tcp->family) {
+		*why = "the status address";
+		fd = tcp_listener(tcp);
+		if (fd < 0 || !listener_start(&h->listeners[1], h, fd))
+			goto failed;
+	}
+	return h;
+failed:
+	http_free(h);
+	return NULL;
+}
+
+void http_free(struct http *h)
+{
+	int error = errno;
+
+	if (!h)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct listener *l = &h->listeners[i];
+
+		if (!l->daemon)
+			continue;
+		ev_timer_stop(loop_ev(h->loop), &l->timer);
+		loop_fd_want(&l->watch, 0);
+		MHD_stop_daemon(l->daemon);
+	}
+	if (h->socket_path)
+		unlink(h->socket_path);
+	free(h->socket_path);
+	free(h);
+	errno = error;
+}
