@@ -90,9 +90,14 @@ enum err segment_parse(struct segment *out, const uint8_t *bytes, size_t len, en
 
 static void mptcp_emit_padded(struct wr *w, const struct mptcp_option *opt)
 {
+	size_t pad;
+	uint8_t *p;
+
 	mptcp_option_emit(w, opt);
-	while (wr_len(w) & 3 && !w->bad)
-		wr_u8(w, TCP_KIND_NOP);
+	pad = -wr_len(w) & 3;
+	if (pad && (p = wr_room(w, pad)) != NULL)
+		for (size_t i = 0; i < pad; i++)
+			p[i] = TCP_KIND_NOP;
 }
 
 enum err segment_emit(struct wr *w, const struct segment *s, enum segment_form form)
