@@ -56,7 +56,7 @@ enum event_kind {
 	EV_CONNECT,   /* connect: client opens a connection through peer to destination. The id comes back from engine_input in ev->connect.conn */
 	EV_DIALLED,   /* dialled: gateway's answer to ACT_DIAL */
 	EV_WRITE,     /* write: bytes from the application; at most engine_room() are taken, see .taken */
-	EV_CONSUMED,  /* consumed: the application's side took n bytes of ACT_DATA */
+	EV_CONSUMED,  /* consumed: the application's side took n bytes (0 too) of what is readable; answers an ACT_DATA */
 	EV_SHUTDOWN,  /* conn: the application will write no more: DATA_FIN after all data */
 	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
 	EV_TIME,      /* nothing but the time */
@@ -91,7 +91,13 @@ enum action_kind {
 	ACT_SEND,     /* send: one segment for a path */
 	ACT_DIAL,     /* dial: gateway, connect to the destination, answer with EV_DIALLED */
 	ACT_OPENED,   /* opened: EV_CONNECT succeeded, or failed with its reason (then conn is dead) */
-	ACT_DATA,     /* data: in-order bytes for the application from the start of what is not yet consumed */
+	/*
+	 * data: in-order bytes for the application, from the first not consumed, as far as they lie in one piece. It is an offer,
+	 * and there is at most one at a time: until EV_CONSUMED answers it there is no other, however much arrives. After the
+	 * answer what is readable is offered again. A host whose application is full answers with what it could write, leaves
+	 * the next offer unanswered, and when the application is writable fetches the bytes with engine_readable().
+	 */
+	ACT_DATA,
 	ACT_EOF,      /* conn: DATA_FIN reached and all data consumed: shut down writing towards the application */
 	ACT_ROOM,     /* conn: the send queue has room again after a write was not taken whole */
 	ACT_RESET,    /* reset: aborted by the peer or by faults: RST to the application; conn is dead */
@@ -126,6 +132,9 @@ usec_t engine_deadline(const struct engine *e);
 
 /* Bytes EV_WRITE would take now. 0 while not open. */
 size_t engine_room(const struct engine *e, conn_id conn);
+
+/* What an ACT_DATA would offer now, whether or not one waits for its answer; answer it with EV_CONSUMED. 0: nothing. */
+size_t engine_readable(const struct engine *e, conn_id conn, const uint8_t **bytes);
 
 /* Facts for status, filled by copying; the names are those of seeds appendix B and DESIGN section 4. */
 struct subflow_info {

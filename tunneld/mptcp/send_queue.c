@@ -67,3 +67,21 @@ void send_queue_copy(const struct send_queue *q, struct dsn from, size_t len, ui
 		len -= n;
 	}
 }
+
+checksum_t send_queue_sum(const struct send_queue *q, struct dsn from, size_t len)
+{
+	checksum_t sum = 0;
+	size_t done = 0;
+
+	assert(dsn_leq(q->start, from) && dsn_leq(dsn_add(from, len), q->end));
+	while (done < len) {
+		size_t at = offset_of(from), n = PAGE_SIZE_BYTES - at;
+
+		if (n > len - done)
+			n = len - done;
+		sum = checksum_add(sum, done, checksum_partial(page_table_at(&q->pages, page_of(from)) + at, n));
+		from = dsn_add(from, n);
+		done += n;
+	}
+	return sum;
+}

@@ -7,6 +7,7 @@
 #define PLAIT_MPTCP_SEND_QUEUE_H
 
 #include "tunneld/mptcp/page_pool.h"
+#include "tunneld/wire/checksum.h"
 
 struct send_queue {
 	struct dsn start; /* first byte held */
@@ -22,6 +23,8 @@ size_t send_queue_append(struct send_queue *q, struct page_pool *p, const uint8_
 void send_queue_free_to(struct send_queue *q, struct page_pool *p, struct dsn upto);
 /* [from, from + len) must be held. */
 void send_queue_copy(const struct send_queue *q, struct dsn from, size_t len, uint8_t *out);
+/* Sum of the same bytes, for a DSS checksum. */
+checksum_t send_queue_sum(const struct send_queue *q, struct dsn from, size_t len);
 static inline size_t send_queue_held(const struct send_queue *q) { return (size_t)dsn_diff(q->end, q->start); }
 
 #endif

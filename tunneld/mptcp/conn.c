@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/engine_state.h"
+#include "tunneld/mptcp/token.h"
+
+#include <assert.h>
+#include <sodium/utils.h>
+#include <stdlib.h>
+
+enum {
+	RTO_MIN_US = 200 * 1000, RTO_MAX_US = 60 * 1000 * 1000,
+	SYN_RTO_UNKNOWN_US = 250 * 1000,  /* D9: a SYN unanswered this long is raced on the next path, if no RTT is known */
+	SYN_RTO_MIN_US = 20 * 1000,
+	DELAYED_ACK_US = 25 * 1000,
+	SYN_RETRIES = 255,                /* the connection's own deadline ends an open */
+	EDGE_PRESSED = 64 * 1024,         /* right edge beyond next while the pool is nearly full */
+	SEALED_TIME_WAIT_US = 1000 * 1000,
+	PLAIN_TIME_WAIT_US = 60 * 1000 * 1000,
+};
+
+struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us)
+{
+	struct conn *c;
+	struct dsn idsn;
+
+	if (e->free_slot == UINT32_MAX) {
+		count(e->counters, CNT_ConnectionsFull);
+		return NULL;
+	}
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	c->engine = e;
+	c->peer = peer;
+	c->client = client;
+	c->state = M_OPENING;
+	c->checksum = e->config.checksum;
+	/* RFC 8684 3.1: the key is unguessable and its token is not that of a live connection; 0 is never a key. */
+	do {
+		c->local_key = engine_chance(e);
+		token_of_key(c->local_key, &c->local_token, &idsn);
+	} while (!c->local_key || engine_token_find(e, c->local_token));
+	/* RFC 8684 3.1: MP_CAPABLE takes the IDSN; the first byte of data has IDSN + 1. */
+	send_queue_init(&c->queue, dsn_add(idsn, 1));
+	c->snd_una = c->snd_nxt = c->snd_edge = c->opportunistic = c->queue.start;
+	c->opportunistic.v--;
+	c->snd_limit = CONN_WINDOW_FIRST;
+	c->rcv_limit = CONN_WINDOW_FIRST;
+	if (c->rcv_limit > e->pool.max_bytes / 4)
+		c->rcv_limit = e->pool.max_bytes / 4;
+	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = USEC_NEVER;
+	c->join_us = c->dead_us = c->close_us = USEC_NEVER;
+	c->round_us = now_us;
+	c->burst_sub = -1;
+	for (unsigned i = 0; i < CONN_RETRY_PATHS; i++)
+		c->retry[i].path = PATH_NONE;
+	if (!engine_conn_add(e, c)) {
+		free(c);
+		return NULL;
+	}
+	engine_token_add(c);
+	return c;
+}
+
+void conn_free(struct conn *c)
+{
+	struct page_pool *pool = &c->engine->pool;
+
+	while (c->sub_count)
+		conn_sub_free(c->subs[c->sub_count - 1]);
+	send_queue_close(&c->queue, pool);
+	reorder_close(&c->reorder, pool);
+	free(c->reinjects);
+	engine_conn_remove(c);
+	sodium_memzero(&c->local_key, sizeof c->local_key);
+	sodium_memzero(&c->remote_key, sizeof c->remote_key);
+	free(c);
+}
+
+void conn_remote_key(struct conn *c, uint64_t key)
+{
+	struct dsn idsn;
+
+	assert(!c->remote_key_known);
+	c->remote_key = key;
+	c->remote_key_known = true;
+	token_of_key(key, &c->remote_token, &idsn);
+	reorder_init(&c->reorder, dsn_add(idsn, 1));
+	c->rcv_edge = c->rcv_told = c->round_start = c->reorder.next;
+	conn_update_rcv_edge(c);
+}
+
+/* --- windows --- */
+
+uint32_t conn_rcv_window(const struct conn *c)
+{
+	int64_t room;
+
+	/* Before the peer's key is known there is no sequence space, but a SYN/ACK announces what it will be. */
+	if (!c->remote_key_known)
+		return (uint32_t)c->rcv_limit;
+	room = dsn_diff(c->rcv_edge, c->reorder.next);
+	return room > 0 ? (uint32_t)room : 0;
+}
+
+void conn_update_rcv_edge(struct conn *c)
+{
+	const struct page_pool *pool = &c->engine->pool;
+	struct dsn edge;
+
+	if (!c->remote_key_known)
+		return;
+	edge = dsn_add(c->reorder.read, c->rcv_limit);
+	if (pool->used_bytes > pool->max_bytes / 2)
+		edge = dsn_min(edge, dsn_add(c->reorder.next, EDGE_PRESSED));
+	/* RFC 8684 3.3.1: the right edge never moves left. */
+	c->rcv_edge = dsn_max(c->rcv_edge, edge);
+}
+
+size_t conn_room(const struct conn *c)
+{
+	uint64_t unacked = (uint64_t)dsn_diff(c->queue.end, c->snd_una);
+	const struct page_pool *pool = &c->engine->pool;
+
+	if (pool->used_bytes + 2 * PAGE_SIZE_BYTES > pool->max_bytes - pool->max_bytes / 4 && unacked)
+		return 0;
+	return unacked < c->snd_limit ? (size_t)(c->snd_limit - unacked) : 0;
+}
+
+/* --- subflows --- */
+
+void conn_subflow_config(const struct conn *c, path_id path, struct subflow_config *out)
+{
+	struct engine *e = c->engine;
+	const struct path *p = engine_path(e, path);
+	uint32_t header = e->config.form == SEGMENT_SEALED ? 16 : 12;
+	usec_t rtt = p ? p->rtt_us : 0;
+
+	*out = (struct subflow_config){
+		.cc = e->cc,
+		.mss = (uint16_t)(p && p->mtu_payload > header + 100 ? p->mtu_payload - header : 1100),
+		.rcv_wscale = CONN_RCV_WSCALE,
+		.timestamps = e->config.form == SEGMENT_PLAIN,
+		.rto_min_us = RTO_MIN_US, .rto_max_us = RTO_MAX_US,
+		/* D9: about one and a half round trips, then the next path has its chance. */
+		.rto_initial_us = rtt ? usec_max(rtt + rtt / 2, SYN_RTO_MIN_US) : SYN_RTO_UNKNOWN_US,
+		.delayed_ack_us = DELAYED_ACK_US,
+		.syn_retries = SYN_RETRIES,
+		.rtt_hint_us = rtt,
+		.time_wait_us = e->config.form == SEGMENT_SEALED ? SEALED_TIME_WAIT_US : PLAIN_TIME_WAIT_US,
+		.counters = e->counters,
+	};
+}
+
+struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, uint16_t remote_port)
+{
+	struct sub *s;
+
+	if (c->sub_count >= c->engine->config.subflows_max || engine_sub_find(c->engine, c->peer, local_port, remote_port))
+		return NULL;
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	s->conn = c;
+	s->id = c->next_sub_id++;
+	s->local_port = local_port;
+	s->remote_port = remote_port;
+	s->path = PATH_NONE;
+	s->third_ack_us = s->dead_since_us = USEC_NEVER;
+	conn_sub_path(s, path);
+	c->subs[c->sub_count++] = s;
+	engine_sub_add(s);
+	c->dead_us = USEC_NEVER;
+	return s;
+}
+
+static void path_unlink(struct sub *s)
+{
+	struct path *p = engine_path(s->conn->engine, s->path);
+
+	if (!p)
+		return;
+	if (s->path_prev)
+		s->path_prev->path_next = s->path_next;
+	else
+		p->subs = s->path_next;
+	if (s->path_next)
+		s->path_next->path_prev = s->path_prev;
+	s->path_next = s->path_prev = NULL;
+	s->path = PATH_NONE;
+}
+
+void conn_sub_path(struct sub *s, path_id path)
+{
+	struct path *p = engine_path(s->conn->engine, path);
+
+	if (s->path == path)
+		return;
+	path_unlink(s);
+	if (!p)
+		return;
+	s->path = path;
+	s->path_next = p->subs;
+	if (p->subs)
+		p->subs->path_prev = s;
+	p->subs = s;
+	s->backup_local = p->backup;
+	if (s->join)
+		s->local_addr_id = p->addr_id;
+}
+
+void conn_sub_free(struct sub *s)
+{
+	struct conn *c = s->conn;
+	uint8_t i;
+
+	for (i = 0; c->subs[i] != s; i++)
+		;
+	c->subs[i] = c->subs[--c->sub_count];
+	c->subs[c->sub_count] = NULL;
+	c->burst_sub = -1;
+	c->turn = 0;
+	if (c->last_rcv == s)
+		c->last_rcv = NULL;
+	engine_sub_remove(s);
+	path_unlink(s);
+	subflow_close_now(&s->sf);
+	sent_map_close(&s->sent);
+	mappings_close(&s->mappings);
+	free(s);
+}
+
+bool conn_sub_usable(const struct sub *s)
+{
+	return s->stage == SUB_LIVE && (s->sf.state == SF_ESTABLISHED || s->sf.state == SF_CLOSE_WAIT);
+}
+
+bool conn_sub_avoid(const struct sub *s)
+{
+	const struct path *p = engine_path(s->conn->engine, s->path);
+
+	return s->stale || !p || p->state != PATH_UP;
+}
+
+bool conn_has_living_sub(const struct conn *c)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i]->stage == SUB_LIVE)
+			return true;
+	return false;
+}
+
+void conn_check(const struct conn *c)
+{
+	assert(dsn_leq(c->queue.start, c->snd_una) && dsn_leq(c->snd_una, dsn_add(c->snd_nxt, c->fin_sent)));
+	assert(dsn_leq(c->snd_nxt, c->queue.end));
+	if (c->remote_key_known) {
+		reorder_check(&c->reorder);
+		assert(dsn_leq(c->reorder.next, c->rcv_edge) || c->peer_fin);
+	}
+	assert(!c->fin_sent || c->shutdown);
+	assert(!c->orphan || !c->tell);
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		const struct sub *s = c->subs[i];
+		struct ssn at = s->sent.count ? sent_map_at(&s->sent, 0)->seq : s->sf.snd_nxt;
+
+		assert(s->conn == c);
+		for (uint32_t k = 0; k < s->sent.count; k++) {
+			const struct sent_range *r = sent_map_at(&s->sent, k);
+
+			assert(ssn_eq(r->seq, at) && r->len > 0);
+			at = ssn_add(at, r->len);
+			/* RFC 8684 3.3.1: what a subflow has in flight it can send again. */
+			assert(dsn_leq(c->queue.start, r->dsn) && dsn_leq(dsn_add(r->dsn, r->len), c->snd_nxt));
+		}
+	}
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One MPTCP connection and its subflows. What is here: keys, data sequence space, windows, what the host is still to
+ * be told. What is not: the host's door and the tables that find a connection (engine.c), one subflow's TCP (tcp/).
+ * conn.c: birth, death, facts for status. conn_input.c: what a segment or the clock means. conn_output.c: what goes
+ * next. conn_close.c: the closure FSM, fast close. pm.c: addresses and joins. Read first: this file.
+ */
+#ifndef PLAIT_MPTCP_CONN_H
+#define PLAIT_MPTCP_CONN_H
+
+#include "tunneld/mptcp/backup.h"
+#include "tunneld/mptcp/conn_close.h"
+#include "tunneld/mptcp/engine.h"
+#include "tunneld/mptcp/mapping.h"
+#include "tunneld/mptcp/reorder.h"
+#include "tunneld/mptcp/send_queue.h"
+#include "tunneld/mptcp/sent_map.h"
+#include "tunneld/tcp/subflow.h"
+
+enum {
+	CONN_SUBFLOWS_MAX = 8,
+	CONN_RCV_WSCALE = 10,         /* windows to 64 MiB, in steps of 1 KiB */
+	CONN_WINDOW_FIRST = 256 * 1024,
+	CONN_WINDOW_MAX = 32 * 1024 * 1024,
+	CONN_RETRY_PATHS = 8,
+	SYN_DATA_MAX = 40,            /* a Convert header with Connect (24) or Error (8) */
+};
+
+enum sub_stage {
+	SUB_OPENING,          /* until the keys or HMACs are checked */
+	SUB_PRE_ESTABLISHED,  /* joiner: third ACK out, fourth packet awaited; sends no data. RFC 8684 3.2 */
+	SUB_LIVE,
+	SUB_CLOSING,          /* our FIN is queued or out */
+};
+
+struct sub {
+	struct subflow sf;
+	struct conn *conn;
+	struct sub *port_next;              /* chain of the engine's port table */
+	struct sub *path_next, *path_prev;  /* all subflows of a path */
+	path_id path;
+	uint32_t id;                        /* counts up in its connection */
+	uint16_t local_port, remote_port;
+	uint8_t local_addr_id, remote_addr_id;
+	enum sub_stage stage;
+	bool initiator;                     /* we sent its SYN */
+	bool join;                          /* not the connection's first */
+	bool backup_local, backup_remote;
+	bool stale;                         /* it did not answer in time: no new data while another lives */
+	bool want_out;                      /* subflow_output() may have something */
+	bool option_sent;                   /* a pure ACK with an option other than DSS went last: at most two in a row */
+	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
+	uint8_t syn_sent;
+	uint32_t local_nonce, remote_nonce;
+	uint32_t unmapped_segs;             /* in a row, at the front, without a mapping */
+	usec_t third_ack_us;                /* when to repeat the third ACK; USEC_NEVER */
+	usec_t dead_since_us;               /* since when its path is not up; USEC_NEVER */
+	struct sent_map sent;
+	struct mappings mappings;
+	uint64_t other_path_segs;           /* arrived on another path than ours */
+	uint8_t send_prio;                  /* how often MP_PRIO is yet to be sent */
+	bool prio_backup;
+};
+
+/* A stretch of data to be sent again on another subflow than `from`. */
+struct reinject { struct dsn start, end; uint32_t from; };
+
+/* When a path may be tried again for a join. */
+struct join_retry { path_id path; uint8_t failures; bool refused; usec_t at_us; };
+
+/* What the host is still to be told, in this order. */
+enum {
+	TELL_DIAL = 1, TELL_OPENED = 2, TELL_DATA = 4, TELL_EOF = 8, TELL_ROOM = 16, TELL_RESET = 32, TELL_CLOSED = 64,
+};
+
+struct conn {
+	struct engine *engine;
+	conn_id id;
+	uint64_t host;
+	peer_id peer;
+	bool client;
+	bool orphan;               /* the host has forgotten it, or never knew it: nothing is told any more */
+	bool host_done;            /* M_TIME-WAIT: the host gets ACT_CLOSED once it has read all */
+	bool shutdown;             /* EV_SHUTDOWN came: DATA_FIN stands at queue.end */
+	enum conn_state state;
+	unsigned tell;
+	enum open_result result;   /* for TELL_OPENED, TELL_RESET */
+	uint8_t icmp_code;
+	struct addr destination;
+
+	/* keys, seeds appendix B.1.1 */
+	uint64_t local_key, remote_key;
+	uint32_t local_token, remote_token;
+	bool remote_key_known;
+	bool checksum;             /* MPTCP.Checksum */
+	bool fully;                /* a DSS of the peer has come: it has our key; joins are allowed */
+
+	/* opening */
+	bool dialling, answered;   /* gateway: ACT_DIAL out; client: the Convert answer came */
+	uint8_t syn_data[SYN_DATA_MAX], syn_data_len;
+	usec_t open_deadline_us;
+
+	/* sending side, B.1.2: queue.start <= snd_una <= snd_nxt <= queue.end */
+	struct send_queue queue;
+	struct dsn snd_una, snd_nxt;
+	struct dsn snd_edge;       /* right edge of the peer's window: never moves left */
+	uint32_t snd_wnd;          /* last one announced */
+	uint64_t snd_limit;        /* how much the queue may hold beyond snd_una */
+	bool fin_sent, fin_acked;  /* our DATA_FIN, at queue.end */
+	uint8_t fin_tries;
+	usec_t fin_resend_us;      /* DATA_FIN is repeated then */
+	usec_t zero_window_us;     /* the window is probed then */
+	uint8_t zero_window_tries;
+	usec_t stuck_us;           /* all is acknowledged by subflows, but not as data: reinject then */
+	struct reinject *reinjects;
+	uint32_t reinject_count, reinject_room;
+	struct dsn opportunistic;  /* snd_una for which the window-limited reinjection was done */
+	bool short_write;          /* the host was told less room than it wanted: TELL_ROOM when there is some */
+
+	/* receiving side, B.1.3 */
+	struct reorder reorder;
+	struct dsn rcv_edge;       /* right edge we may accept and announce: never moves left */
+	struct dsn rcv_told;       /* right edge last announced */
+	uint64_t rcv_limit;
+	bool peer_fin;             /* DATA_FIN seen, at peer_fin_dsn */
+	struct dsn peer_fin_dsn;
+	bool peer_fin_in_order, eof_told;
+	bool peer_dsn64;           /* RFC 8684 3.3.1: then DATA_ACK must be 64 bits, too */
+	bool offered;              /* an ACT_DATA waits for its EV_CONSUMED */
+	struct dsn round_start;    /* autotuning: `read` when this round trip began */
+	usec_t round_us;
+
+	/* subflows */
+	struct sub *subs[CONN_SUBFLOWS_MAX];
+	uint8_t sub_count;
+	uint8_t turn;              /* whose control output is looked at first */
+	int8_t burst_sub;          /* index of the subflow that gets the next segments too; -1 none */
+	uint8_t burst_left;
+	uint32_t next_sub_id;
+	struct sub *last_rcv;      /* newest input came on it: window updates go there */
+	usec_t join_us;            /* pm looks for paths to join then */
+	struct join_retry retry[CONN_RETRY_PATHS];
+	usec_t dead_us;            /* without a subflow: given up then */
+	usec_t close_us;           /* after closing: given up then */
+	usec_t opened_us;
+	bool token_refused;        /* a join was refused because the peer does not know the connection */
+
+	/* totals */
+	uint64_t bytes_sent, bytes_received, reinjected_bytes;
+
+	/* tables of the engine */
+	struct conn *token_next, *ready_next, *peer_next, *peer_prev;
+	bool ready;
+	bool token_listed;
+	usec_t deadline_us;        /* heap key: never later than the true deadline */
+	uint32_t heap_index;
+};
+
+/* --- conn.c --- */
+/* Fresh connection in M_OPENING with keys from the engine's chance. NULL: full. */
+struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us);
+/* Frees at once: subflows, pages, its place in every table. */
+void conn_free(struct conn *c);
+/* The peer's key is known: token, sequence numbers of the receive side. */
+void conn_remote_key(struct conn *c, uint64_t key);
+struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, uint16_t remote_port);
+void conn_sub_free(struct sub *s);
+void conn_subflow_config(const struct conn *c, path_id path, struct subflow_config *out);
+void conn_sub_path(struct sub *s, path_id path); /* binds it to a path */
+bool conn_sub_usable(const struct sub *s);       /* may carry new data at all */
+bool conn_sub_avoid(const struct sub *s);        /* but not while another may */
+bool conn_has_living_sub(const struct conn *c);
+void conn_check(const struct conn *c);
+/* Room for writes; see engine_room(). */
+size_t conn_room(const struct conn *c);
+uint32_t conn_rcv_window(const struct conn *c);
+/* Moves the right edge with what was read and the limit. */
+void conn_update_rcv_edge(struct conn *c);
+
+/* --- conn_input.c --- */
+void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t now_us);
+/* A SYN for no subflow, or a stray segment. */
+void conn_stranger(struct engine *e, path_id path, const struct segment *seg, usec_t now_us);
+void conn_timeout(struct conn *c, usec_t now_us);
+void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us);
+void conn_consumed(struct conn *c, size_t len, usec_t now_us);
+/* The subflow is gone (reset, given up, path gone): its data goes elsewhere, it is freed. */
+void conn_sub_lost(struct sub *s, usec_t now_us);
+/* What it has in flight is queued for the others. */
+void conn_sub_reinject(struct sub *s, usec_t now_us);
+void conn_sub_suspect(struct sub *s, usec_t now_us);
+void conn_sub_alive(struct sub *s, usec_t now_us);
+void conn_data_progress(struct conn *c, usec_t now_us);
+
+/* --- conn_output.c --- */
+/* One action, if there is one. */
+bool conn_output(struct conn *c, struct action *act, usec_t now_us);
+usec_t conn_deadline(const struct conn *c, usec_t now_us);
+
+/* --- conn_close.c --- */
+void conn_input_close(struct conn *c, enum conn_step_input in, usec_t now_us);
+/* Abrupt close by our side, RFC 8684 3.5: by config R or A form. The host has forgotten c when this returns; c may be freed. */
+void conn_abort(struct conn *c, usec_t now_us);
+/* The peer, or a fault, ended it: the host is told why, subflows are gone at once. */
+void conn_fail(struct conn *c, enum open_result why, uint8_t icmp_code, bool send_reset, usec_t now_us);
+void conn_close_subflows(struct conn *c, usec_t now_us);
+/* After a subflow went: is the connection at its end? May set it to M_CLOSED; it is freed by the engine's output. */
+void conn_sub_gone(struct conn *c, usec_t now_us);
+
+#endif

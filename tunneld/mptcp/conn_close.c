@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/mptcp/conn_close.h"
+
+#include "tunneld/mptcp/conn.h"
+#include "tunneld/mptcp/engine_state.h"
+
+#include <assert.h>
+
+const char *conn_state_name(enum conn_state s)
+{
+	static const char *const names[M_STATES] = {
+		[M_OPENING] = "M_OPENING", [M_ESTAB] = "M_ESTAB", [M_FINWAIT_1] = "M_FINWAIT-1",
+		[M_FINWAIT_2] = "M_FINWAIT-2", [M_CLOSE_WAIT] = "M_CLOSE-WAIT", [M_CLOSING] = "M_CLOSING",
+		[M_LAST_ACK] = "M_LAST-ACK", [M_TIME_WAIT] = "M_TIME-WAIT", [M_FASTCLOSE_WAIT] = "M_FASTCLOSE-WAIT",
+		[M_CLOSED] = "M_CLOSED",
+	};
+
+	return (unsigned)s < M_STATES ? names[s] : "?";
+}
+
+/*
+ * Unlike seeds appendix C: in M_FINWAIT-1 the subflows are closed not on the DATA_ACK of our DATA_FIN but with the end of
+ * both directions, because a subflow that sent its FIN can signal nothing new (no window, no MP_FASTCLOSE after it) while
+ * the peer may send for hours yet. And M_LAST-ACK deletes the block only when its subflows are gone: they are ours to close.
+ */
+static const struct step { enum conn_state from; enum conn_step_input in; enum conn_state to; unsigned what; } steps[] = {
+	{ M_OPENING,        IN_OPENED,          M_ESTAB,          0                           },
+	{ M_OPENING,        IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_ESTAB,          IN_CLOSE,           M_FINWAIT_1,      DO_SEND_DATA_FIN            },
+	{ M_ESTAB,          IN_DATA_FIN,        M_CLOSE_WAIT,     DO_ACK_DATA_FIN             },
+	{ M_ESTAB,          IN_FASTCLOSE_SENT,  M_FASTCLOSE_WAIT, 0                           },
+	{ M_ESTAB,          IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_FINWAIT_1,      IN_DATA_FIN_ACKED,  M_FINWAIT_2,      0                           },
+	{ M_FINWAIT_1,      IN_DATA_FIN,        M_CLOSING,        DO_ACK_DATA_FIN             },
+	{ M_FINWAIT_1,      IN_FASTCLOSE_SENT,  M_FASTCLOSE_WAIT, 0                           },
+	{ M_FINWAIT_1,      IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_FINWAIT_2,      IN_DATA_FIN,        M_TIME_WAIT,      DO_ACK_DATA_FIN | DO_CLOSE_SUBFLOWS | DO_END },
+	{ M_FINWAIT_2,      IN_FASTCLOSE_SENT,  M_FASTCLOSE_WAIT, 0                           },
+	{ M_FINWAIT_2,      IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_CLOSE_WAIT,     IN_CLOSE,           M_LAST_ACK,       DO_SEND_DATA_FIN            },
+	{ M_CLOSE_WAIT,     IN_FASTCLOSE_SENT,  M_FASTCLOSE_WAIT, 0                           },
+	{ M_CLOSE_WAIT,     IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_CLOSING,        IN_DATA_FIN_ACKED,  M_TIME_WAIT,      DO_CLOSE_SUBFLOWS | DO_END  },
+	{ M_CLOSING,        IN_FASTCLOSE_SENT,  M_FASTCLOSE_WAIT, 0                           },
+	{ M_CLOSING,        IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_LAST_ACK,       IN_DATA_FIN_ACKED,  M_TIME_WAIT,      DO_CLOSE_SUBFLOWS | DO_END  },
+	{ M_LAST_ACK,       IN_FASTCLOSE_SENT,  M_FASTCLOSE_WAIT, 0                           },
+	{ M_LAST_ACK,       IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_TIME_WAIT,      IN_SUBFLOWS_CLOSED, M_CLOSED,         DO_FORGET                   },
+	{ M_TIME_WAIT,      IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+	{ M_FASTCLOSE_WAIT, IN_SUBFLOWS_CLOSED, M_CLOSED,         DO_FORGET                   },
+	{ M_FASTCLOSE_WAIT, IN_ABORTED,         M_CLOSED,         DO_FORGET                   },
+};
+
+bool conn_step(enum conn_state *state, enum conn_step_input in, unsigned *what)
+{
+	for (unsigned i = 0; i < sizeof steps / sizeof *steps; i++)
+		if (steps[i].from == *state && steps[i].in == in) {
+			*state = steps[i].to;
+			*what = steps[i].what;
+			return true;
+		}
+	*what = 0;
+	return false;
+}
+
+/* --- what the steps ask for --- */
+
+enum { CLOSE_SUBFLOWS_US = 5 * 1000 * 1000 /* FINs that are not answered are not waited for longer */ };
+
+static void reset_sub(struct sub *s, bool fast)
+{
+	struct conn *c = s->conn;
+	struct segment rst;
+
+	if (s->sf.state == SF_CLOSED || s->sf.state == SF_TIME_WAIT)
+		return;
+	subflow_reset(&s->sf, &rst);
+	rst.src_port = s->local_port;
+	rst.dst_port = s->remote_port;
+	rst.mptcp_count = 0;
+	if (fast) {
+		/* RFC 8684 3.5: the receiver's key; with MP_TCPRST beside it, as Linux does. */
+		rst.mptcp[rst.mptcp_count++] =
+			(struct mptcp_option){ .subtype = MP_FASTCLOSE, .fastclose = { .receiver_key = c->remote_key } };
+		count(c->engine->counters, CNT_MPFastcloseTx);
+	}
+	rst.mptcp[rst.mptcp_count++] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_UNSPECIFIED } };
+	count(c->engine->counters, CNT_MPRstTx);
+	engine_raw(c->engine, s->path, &rst);
+}
+
+void conn_close_subflows(struct conn *c, usec_t now_us)
+{
+	for (uint8_t i = 0; i < c->sub_count;) {
+		struct sub *s = c->subs[i];
+
+		if (s->stage != SUB_LIVE && s->stage != SUB_CLOSING) {
+			reset_sub(s, false);
+			conn_sub_free(s);
+			i = 0;
+			continue;
+		}
+		if (s->stage == SUB_LIVE) {
+			s->stage = SUB_CLOSING;
+			subflow_close(&s->sf, now_us);
+		}
+		s->want_out = true;
+		i++;
+	}
+	c->close_us = usec_add(now_us, CLOSE_SUBFLOWS_US);
+	c->join_us = c->dead_us = USEC_NEVER;
+	c->reinject_count = 0;
+	engine_ready(c);
+}
+
+void conn_input_close(struct conn *c, enum conn_step_input in, usec_t now_us)
+{
+	unsigned what;
+
+	if (in == IN_CLOSE)
+		c->shutdown = true;
+	engine_ready(c);
+	if (!conn_step(&c->state, in, &what)) {
+		/* A shutdown while opening is remembered and done when it is open; the rest means nothing here. */
+		if (in != IN_CLOSE || c->state != M_OPENING)
+			count(c->engine->counters, CNT_CloseUnexpected);
+		return;
+	}
+	if (what & DO_SEND_DATA_FIN)
+		c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
+	if (what & DO_CLOSE_SUBFLOWS)
+		conn_close_subflows(c, now_us);
+	if (what & DO_END)
+		c->host_done = true;
+	if (what & (DO_END | DO_ACK_DATA_FIN))
+		conn_data_progress(c, now_us);
+	if (c->state == M_FINWAIT_2)
+		c->close_us = USEC_NEVER;
+}
+
+static void end(struct conn *c, enum conn_step_input in)
+{
+	unsigned what;
+
+	while (c->sub_count)
+		conn_sub_free(c->subs[0]);
+	conn_step(&c->state, in, &what);
+	c->dialling = false;
+	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = USEC_NEVER;
+	c->join_us = c->dead_us = c->close_us = USEC_NEVER;
+	engine_ready(c);
+}
+
+void conn_fail(struct conn *c, enum open_result why, uint8_t icmp_code, bool send_reset, usec_t now_us)
+{
+	bool opening = c->state == M_OPENING, known = !(c->tell & TELL_DIAL), told = c->host_done;
+
+	(void)now_us;
+	if (send_reset)
+		for (uint8_t i = 0; i < c->sub_count; i++)
+			reset_sub(c->subs[i], c->remote_key_known && !c->host_done);
+	end(c, IN_ABORTED);
+	c->result = why;
+	c->icmp_code = icmp_code;
+	if (c->orphan || !known)
+		c->tell = 0;
+	else if (told) /* all data went both ways before: what is readable is still told, then the end */
+		return;
+	else if (opening && c->client)
+		c->tell = TELL_OPENED;
+	else
+		c->tell = TELL_RESET;
+	if (!c->tell)
+		c->orphan = true;
+}
+
+void conn_abort(struct conn *c, usec_t now_us)
+{
+	/* RFC 8684 3.5, and PROTOCOL 9: not after the DATA_FINs; then a plain RST says enough. */
+	bool fast = c->remote_key_known && c->state != M_TIME_WAIT;
+	struct sub *last = NULL;
+
+	c->orphan = true;
+	c->tell = 0;
+	if (fast && c->engine->config.fastclose == FASTCLOSE_ACK && conn_has_living_sub(c)) {
+		/* Procedure A: MP_FASTCLOSE on an ACK of one subflow, RST on the others; its RST is awaited. */
+		for (uint8_t i = 0; i < c->sub_count; i++)
+			if (conn_sub_usable(c->subs[i]) && (!last || (conn_sub_avoid(last) && !conn_sub_avoid(c->subs[i]))))
+				last = c->subs[i];
+	}
+	for (uint8_t i = 0; i < c->sub_count;) {
+		struct sub *s = c->subs[i];
+
+		if (s == last) {
+			i++;
+			continue;
+		}
+		reset_sub(s, fast && !last);
+		conn_sub_free(s);
+		i = 0;
+	}
+	if (!last) {
+		end(c, IN_ABORTED);
+		return;
+	}
+	conn_input_close(c, IN_FASTCLOSE_SENT, now_us);
+	c->close_us = USEC_NEVER;
+	c->fin_resend_us = now_us; /* MP_FASTCLOSE goes by the same clock as a DATA_FIN */
+	c->fin_tries = 0;
+}
+
+void conn_sub_gone(struct conn *c, usec_t now_us)
+{
+	unsigned what;
+
+	engine_ready(c);
+	if (c->sub_count)
+		return;
+	switch (c->state) {
+	case M_OPENING:
+		conn_fail(c, OPEN_NO_PATH, 0, false, now_us);
+		break;
+	case M_TIME_WAIT:
+	case M_FASTCLOSE_WAIT:
+		conn_step(&c->state, IN_SUBFLOWS_CLOSED, &what);
+		c->close_us = USEC_NEVER;
+		break;
+	case M_CLOSED:
+		break;
+	default:
+		/* Break before make: the client comes back when a path does. */
+		if (c->dead_us == USEC_NEVER)
+			c->dead_us = usec_add(now_us, c->engine->config.dead_timeout_us);
+		if (c->client)
+			c->join_us = now_us;
+	}
+}

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MIT */
+/* What a connection does next: news for its host, what its subflows owe, reinjections, new data. One action a call. */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/engine_state.h"
+#include "tunneld/mptcp/token.h"
+#include "tunneld/wire/checksum.h"
+#include "tunneld/wire/option_rules.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+	BURST_SEGMENTS = 16,             /* in a row on one subflow, so that the host can batch them */
+	FASTCLOSE_TRIES = 3,             /* RFC 8684 3.5 */
+	FIN_RESEND_MAX_US = 10 * 1000 * 1000,
+	STUCK_US = 1000 * 1000,
+	LATE_US = 1000,                  /* a timer that is due but moves nothing is looked at again then */
+};
+
+/* --- news --- */
+
+static bool tell_output(struct conn *c, struct action *act)
+{
+	unsigned one = c->tell & -c->tell;
+
+	if (!one)
+		return false;
+	c->tell &= ~one;
+	*act = (struct action){ 0 };
+	switch (one) {
+	case TELL_DIAL:
+		act->kind = ACT_DIAL;
+		act->dial.peer = c->peer;
+		act->dial.destination = c->destination;
+		return true;
+	case TELL_OPENED:
+		act->kind = ACT_OPENED;
+		act->opened.result = c->result;
+		act->opened.icmp_code = c->icmp_code;
+		return true;
+	case TELL_DATA:
+		act->kind = ACT_DATA;
+		act->data.len = reorder_readable(&c->reorder, &act->data.bytes);
+		if (!act->data.len || c->offered)
+			return tell_output(c, act);
+		c->offered = true;
+		return true;
+	case TELL_EOF:
+		if (c->eof_told)
+			return tell_output(c, act);
+		c->eof_told = true;
+		act->kind = ACT_EOF;
+		return true;
+	case TELL_ROOM:
+		act->kind = ACT_ROOM;
+		return true;
+	case TELL_RESET:
+		act->kind = ACT_RESET;
+		act->reset.why = c->result;
+		c->orphan = true;
+		return true;
+	default:
+		act->kind = ACT_CLOSED;
+		c->orphan = true;
+		return true;
+	}
+}
+
+/* --- options --- */
+
+static void put_option(struct segment *seg, const struct mptcp_option *opt)
+{
+	if (seg->mptcp_count < SEGMENT_MPTCP_MAX)
+		seg->mptcp[seg->mptcp_count++] = *opt;
+}
+
+static struct dsn data_ack_of(const struct conn *c)
+{
+	return dsn_add(c->reorder.next, c->peer_fin_in_order ? 1 : 0);
+}
+
+static struct mptcp_option dss_of(const struct conn *c)
+{
+	struct mptcp_option opt = { .subtype = DSS };
+
+	if (c->remote_key_known) {
+		opt.dss.has_ack = true;
+		/* RFC 8684 3.3.1: data that came with 64 bits is acknowledged with 64. */
+		opt.dss.ack_is_64 = c->peer_dsn64;
+		opt.dss.data_ack = c->peer_dsn64 ? data_ack_of(c).v : (uint32_t)data_ack_of(c).v;
+	}
+	return opt;
+}
+
+static void handshake_options(const struct sub *s, struct segment *seg)
+{
+	const struct conn *c = s->conn;
+	bool ack = seg->flags & TCP_ACK;
+	struct mptcp_option opt = { 0 };
+	uint8_t hmac[32];
+
+	if (!s->join) {
+		opt.subtype = MP_CAPABLE;
+		opt.capable.version = 1;
+		opt.capable.flags = (uint8_t)(MPC_HMAC_SHA256 | (c->checksum ? MPC_CHECKSUM : 0));
+		opt.capable.keys = ack ? 1 : 0;
+		opt.capable.sender_key = c->local_key;
+	} else {
+		opt.subtype = MP_JOIN;
+		opt.join.form = ack ? JOIN_SYNACK : JOIN_SYN;
+		opt.join.backup = s->backup_local;
+		opt.join.addr_id = s->local_addr_id;
+		opt.join.token = c->remote_token;
+		opt.join.nonce = s->local_nonce;
+		if (ack) {
+			token_join_hmac(c->local_key, c->remote_key, s->local_nonce, s->remote_nonce, hmac);
+			memcpy(opt.join.hmac, hmac, 8);
+		}
+	}
+	put_option(seg, &opt);
+}
+
+static void third_ack_option(const struct sub *s, struct segment *seg)
+{
+	const struct conn *c = s->conn;
+	struct mptcp_option opt = { .subtype = MP_JOIN, .join = { .form = JOIN_ACK } };
+	uint8_t hmac[32];
+
+	token_join_hmac(c->local_key, c->remote_key, s->local_nonce, s->remote_nonce, hmac);
+	memcpy(opt.join.hmac, hmac, sizeof opt.join.hmac);
+	put_option(seg, &opt);
+}
+
+/* RFC 8684 3.1: both keys on the third ACK, and again until the peer shows by a DSS that it has them. */
+static bool keys_owed(const struct sub *s)
+{
+	return s->initiator && !s->join && !s->conn->fully;
+}
+
+static struct mptcp_option both_keys(const struct conn *c)
+{
+	return (struct mptcp_option){
+		.subtype = MP_CAPABLE,
+		.capable = {
+			.version = 1, .keys = 2, .sender_key = c->local_key, .receiver_key = c->remote_key,
+			.flags = (uint8_t)(MPC_HMAC_SHA256 | (c->checksum ? MPC_CHECKSUM : 0)),
+		},
+	};
+}
+
+/* Most that conn_options() adds to a segment with payload. */
+static uint32_t options_room(const struct sub *s)
+{
+	const struct conn *c = s->conn;
+	uint32_t room = 4 + 4 + 4 + 4 + 2; /* DATA_ACK 4, DSN 4 */
+
+	if (c->peer_dsn64)
+		room += 4;
+	if (c->engine->config.form == SEGMENT_PLAIN)
+		room += 4;
+	if (c->checksum)
+		room += 2;
+	if (keys_owed(s) && room < 24)
+		room = 24;
+	return (room + 3) & ~3u;
+}
+
+static uint32_t relative_out(const struct sub *s, struct ssn seq)
+{
+	return (uint32_t)ssn_diff(seq, s->sf.iss) - s->syn_data_out;
+}
+
+static void mapping_option(const struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin)
+{
+	struct conn *c = s->conn;
+	struct mptcp_option opt;
+	uint32_t ssn = relative_out(s, d->seq);
+	uint16_t len = (uint16_t)(d->len + fin);
+
+	if (keys_owed(s) && ssn == 1) {
+		opt = both_keys(c);
+		opt.capable.has_length = true;
+		opt.capable.data_len = len = (uint16_t)d->len;
+		opt.capable.has_checksum = c->checksum;
+		if (c->checksum)
+			opt.capable.checksum = dss_checksum(d->tag, ssn, len, send_queue_sum(&c->queue, dsn_of(d->tag), d->len));
+		put_option(seg, &opt);
+		return;
+	}
+	opt = dss_of(c);
+	opt.dss.has_map = true;
+	/*
+	 * RFC 8684 3.3.1: 32 bits unless they could wrap within a segment's lifetime. In sealed form the replay window ends
+	 * that lifetime long before.
+	 */
+	opt.dss.dsn_is_64 = c->engine->config.form == SEGMENT_PLAIN;
+	opt.dss.dsn = opt.dss.dsn_is_64 ? d->tag : (uint32_t)d->tag;
+	opt.dss.ssn = ssn;
+	opt.dss.len = len;
+	opt.dss.data_fin = fin;
+	opt.dss.has_checksum = c->checksum;
+	if (c->checksum)
+		opt.dss.checksum = dss_checksum(d->tag, ssn, len, send_queue_sum(&c->queue, dsn_of(d->tag), d->len));
+	put_option(seg, &opt);
+}
+
+static bool fin_ready(const struct conn *c)
+{
+	return c->shutdown && dsn_eq(c->snd_nxt, c->queue.end) &&
+	       (c->state == M_FINWAIT_1 || c->state == M_CLOSING || c->state == M_LAST_ACK);
+}
+
+static void ack_options(struct sub *s, struct segment *seg)
+{
+	struct conn *c = s->conn;
+	struct mptcp_option opt;
+
+	if (c->state == M_FASTCLOSE_WAIT) {
+		put_option(seg, &(struct mptcp_option){ .subtype = MP_FASTCLOSE, .fastclose = { .receiver_key = c->remote_key } });
+		count(c->engine->counters, CNT_MPFastcloseTx);
+		return;
+	}
+	if (keys_owed(s) && s->stage == SUB_LIVE) {
+		opt = both_keys(c);
+		put_option(seg, &opt);
+		return;
+	}
+	opt = dss_of(c);
+	if (c->fin_sent && !c->fin_acked && s->stage == SUB_LIVE) {
+		/* RFC 8684 3.3.3: a DATA_FIN without payload: SSN 0, length 1. */
+		opt.dss.has_map = opt.dss.data_fin = true;
+		opt.dss.dsn_is_64 = c->engine->config.form == SEGMENT_PLAIN;
+		opt.dss.dsn = opt.dss.dsn_is_64 ? c->queue.end.v : (uint32_t)c->queue.end.v;
+		opt.dss.len = 1;
+		opt.dss.has_checksum = c->checksum;
+		if (c->checksum)
+			opt.dss.checksum = dss_checksum(c->queue.end.v, 0, 1, 0);
+	}
+	put_option(seg, &opt);
+	/* PROTOCOL 1.4: no more than two ACKs in a row with an option that is not DSS. */
+	if (s->send_prio && !s->option_sent) {
+		put_option(seg, &(struct mptcp_option){ .subtype = MP_PRIO, .prio = { .backup = s->prio_backup } });
+		count(c->engine->counters, CNT_MPPrioTx);
+		s->send_prio--;
+		s->option_sent = true;
+	} else {
+		s->option_sent = false;
+	}
+}
+
+/* --- segments --- */
+
+static void emit(struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin, struct action *act)
+{
+	struct conn *c = s->conn;
+	struct engine *e = c->engine;
+	struct wr w = wr_of(e->out, sizeof e->out);
+	const uint8_t *payload = NULL;
+	uint8_t *to;
+	enum err err;
+
+	seg->src_port = s->local_port;
+	seg->dst_port = s->remote_port;
+	seg->mptcp_count = 0;
+	seg->payload = NULL;
+	seg->payload_len = (uint16_t)d->len;
+	if (seg->flags & TCP_SYN) {
+		handshake_options(s, seg);
+		assert(d->len <= c->syn_data_len);
+		payload = c->syn_data;
+	} else if (seg->flags & TCP_RST) {
+		;
+	} else if (s->stage == SUB_PRE_ESTABLISHED) {
+		third_ack_option(s, seg);
+	} else if (d->len) {
+		mapping_option(s, seg, d, fin);
+	} else if (s->stage != SUB_OPENING) {
+		ack_options(s, seg);
+	}
+	if (segment_options_size(seg) > TCP_OPTIONS_MAX)
+		option_rules_fit(seg);
+	err = segment_emit(&w, seg, e->config.form);
+	assert(err == ERR_OK);
+	(void)err;
+	to = d->len ? wr_room(&w, d->len) : NULL;
+	if (to && payload)
+		memcpy(to, payload, d->len);
+	else if (to)
+		send_queue_copy(&c->queue, dsn_of(d->tag), d->len, to);
+	if (seg->flags & TCP_ACK && !(seg->flags & TCP_SYN))
+		c->rcv_told = dsn_max(c->rcv_told, c->rcv_edge);
+	*act = (struct action){ .kind = ACT_SEND, .send = { .path = s->path, .bytes = e->out, .len = wr_len(&w) } };
+}
+
+/* A SYN that goes again tries the next path (D9): the first one may be the one that is dead. */
+static void race(struct sub *s, const struct segment *seg)
+{
+	if ((seg->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || s->join)
+		return;
+	if (s->syn_sent++) {
+		path_id next = pm_next_path(s->conn->engine, s->conn->peer, s->path);
+
+		if (next != s->path && next != PATH_NONE) {
+			conn_sub_path(s, next);
+			count(s->conn->engine->counters, CNT_SynRaced);
+		}
+	}
+}
+
+static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
+{
+	for (uint8_t n = 0; n < c->sub_count; n++) {
+		uint8_t i = (uint8_t)((c->turn + n) % c->sub_count);
+		struct sub *s = c->subs[i];
+		struct segment seg;
+		struct subflow_data d;
+
+		if (!s->want_out)
+			continue;
+		d = (struct subflow_data){ 0 };
+		memset(&seg.tcp, 0, sizeof seg.tcp);
+		if (subflow_output(&s->sf, conn_rcv_window(c), options_room(s), now_us, &seg, &d) == SF_WANT_NOTHING) {
+			s->want_out = false;
+			continue;
+		}
+		race(s, &seg);
+		c->turn = i;
+		if (!engine_path(c->engine, s->path)) {
+			n--; /* its path went: the segment is lost, as it would be there */
+			continue;
+		}
+		emit(s, &seg, &d, false, act);
+		return true;
+	}
+	return false;
+}
+
+/* --- data --- */
+
+static struct sub *pick(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t window, usec_t now_us)
+{
+	struct sched_candidate cand[CONN_SUBFLOWS_MAX];
+	struct sub *of[CONN_SUBFLOWS_MAX];
+	struct sched_view v = { .sub = cand, .queued = queued, .window = window };
+	int got;
+
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		struct sub *s = c->subs[i];
+		uint32_t sendable, in_flight;
+
+		if (!conn_sub_usable(s))
+			continue;
+		in_flight = subflow_in_flight_seq(&s->sf);
+		sendable = subflow_sendable(&s->sf, now_us);
+		/* RFC 9293 3.8.6.2.1: no silly small segment because the window is nearly full. */
+		if (sendable < s->sf.snd_mss / 2u && sendable < queued && in_flight)
+			sendable = 0;
+		of[v.count] = s;
+		cand[v.count++] = (struct sched_candidate){
+			.srtt_us = s->sf.rtt.srtt_us, .cwnd = s->sf.cc.cwnd, .in_flight = in_flight, .sendable = sendable,
+			.backup = s->backup_local || s->backup_remote, .avoid = conn_sub_avoid(s),
+			.excluded = s->id == not_on || sent_map_reserve(&s->sent) != ERR_OK,
+		};
+	}
+	got = c->engine->sched->pick(&v);
+	return got < 0 ? NULL : of[got];
+}
+
+static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, struct action *act, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	struct segment seg;
+	struct subflow_data d = { 0 };
+	uint32_t want = len > 65000 ? 65000 : (uint32_t)len, took;
+	bool last = dsn_eq(dsn_add(from, want), c->queue.end), fin = false;
+
+	memset(&seg.tcp, 0, sizeof seg.tcp);
+	took = subflow_send(&s->sf, want, from.v, last, conn_rcv_window(c), options_room(s), now_us, &seg, &d);
+	if (!took)
+		return false;
+	sent_map_add(&s->sent, d.seq, took, from, again);
+	if (again) {
+		c->reinjected_bytes += took;
+	} else {
+		c->snd_nxt = dsn_add(from, took);
+		if (fin_ready(c) && !c->fin_sent && !(keys_owed(s) && relative_out(s, d.seq) == 1)) {
+			/* RFC 8684 3.3.3: DATA_FIN on the last data */
+			fin = c->fin_sent = true;
+			c->fin_resend_us = usec_add(now_us, s->sf.rtt.rto_us);
+		}
+	}
+	emit(s, &seg, &d, fin, act);
+	return true;
+}
+
+static struct sub *sub_of_id(const struct conn *c, uint32_t id)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i]->id == id)
+			return c->subs[i];
+	return NULL;
+}
+
+static void reinject_pop(struct conn *c)
+{
+	c->reinject_count--;
+	memmove(c->reinjects, c->reinjects + 1, c->reinject_count * sizeof *c->reinjects);
+}
+
+static bool reinject_output(struct conn *c, struct action *act, usec_t now_us)
+{
+	while (c->reinject_count) {
+		struct reinject *r = &c->reinjects[0];
+		struct sub *s;
+		uint64_t len;
+
+		r->start = dsn_max(r->start, c->snd_una);
+		if (dsn_leq(r->end, r->start)) {
+			reinject_pop(c);
+			continue;
+		}
+		len = (uint64_t)dsn_diff(r->end, r->start);
+		s = pick(c, r->from, len, UINT64_MAX, now_us);
+		if (!s) {
+			/* The only subflow left is the one it hangs on, and that one retransmits by itself. */
+			const struct sub *from = sub_of_id(c, r->from);
+
+			if (from && c->sub_count == 1)
+				reinject_pop(c);
+			return false;
+		}
+		if (!send_on(s, r->start, len, true, act, now_us))
+			return false;
+		r->start = dsn_add(sent_map_at(&s->sent, s->sent.count - 1)->dsn, sent_map_at(&s->sent, s->sent.count - 1)->len);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Opportunistic reinjection (Raiciu et al., NSDI 2012): the window is the limit, the subflow that holds its left edge is slow,
+ * and a faster one has nothing to do: it carries the first segment again.
+ */
+static void window_limited(struct conn *c)
+{
+	struct sub *holder = NULL;
+	uint32_t len = 0;
+
+	if (c->reinject_count || c->sub_count < 2 || dsn_eq(c->opportunistic, c->snd_una))
+		return;
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		struct sub *s = c->subs[i];
+
+		if (s->sent.count && dsn_leq(sent_map_at(&s->sent, 0)->dsn, c->snd_una) &&
+		    dsn_lt(c->snd_una, dsn_add(sent_map_at(&s->sent, 0)->dsn, sent_map_at(&s->sent, 0)->len))) {
+			holder = s;
+			len = (uint32_t)dsn_diff(dsn_add(sent_map_at(&s->sent, 0)->dsn, sent_map_at(&s->sent, 0)->len), c->snd_una);
+		}
+	}
+	if (!holder || sent_map_at(&holder->sent, 0)->reinjected)
+		return;
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		struct sub *s = c->subs[i];
+
+		if (s == holder || !conn_sub_usable(s) || conn_sub_avoid(s) || s->sf.rtt.srtt_us * 2 > holder->sf.rtt.srtt_us)
+			continue;
+		c->opportunistic = c->snd_una;
+		if (c->reinject_room == 0)
+			return;
+		c->reinjects[0] = (struct reinject){ c->snd_una, dsn_add(c->snd_una, len), holder->id };
+		c->reinject_count = 1;
+		count(c->engine->counters, CNT_Opportunistic);
+		return;
+	}
+}
+
+static bool data_output(struct conn *c, struct action *act, usec_t now_us)
+{
+	uint64_t queued = (uint64_t)dsn_diff(c->queue.end, c->snd_nxt);
+	int64_t window = dsn_diff(c->snd_edge, c->snd_nxt);
+	struct sub *s;
+
+	if (!queued)
+		return false;
+	if (window <= 0) {
+		if (c->zero_window_us == USEC_NEVER && dsn_eq(c->snd_una, c->snd_nxt))
+			c->zero_window_us = usec_add(now_us, 200 * USEC_PER_MS);
+		window_limited(c);
+		return c->reinject_count && reinject_output(c, act, now_us);
+	}
+	if ((uint64_t)window > queued)
+		window = (int64_t)queued;
+	s = c->burst_sub >= 0 && c->burst_left ? c->subs[c->burst_sub] : NULL;
+	if (!s || subflow_sendable(&s->sf, now_us) < s->sf.snd_mss || sent_map_reserve(&s->sent) != ERR_OK) {
+		s = pick(c, UINT32_MAX, queued, (uint64_t)dsn_diff(c->snd_edge, c->snd_nxt), now_us);
+		c->burst_sub = -1;
+		for (uint8_t i = 0; s && i < c->sub_count; i++)
+			if (c->subs[i] == s)
+				c->burst_sub = (int8_t)i;
+		c->burst_left = BURST_SEGMENTS;
+	}
+	if (!s)
+		return false;
+	c->burst_left--;
+	return send_on(s, c->snd_nxt, (uint64_t)window, false, act, now_us);
+}
+
+/* DATA_FIN by itself, or again; MP_FASTCLOSE again. They ride on pure ACKs. */
+static void signal_due(struct conn *c, usec_t now_us)
+{
+	bool fast = c->state == M_FASTCLOSE_WAIT, first = false;
+	usec_t rto = USEC_NEVER;
+
+	if (!fast && !fin_ready(c))
+		return;
+	if (!fast && !c->fin_sent)
+		first = c->fin_sent = true;
+	else if (c->fin_resend_us > now_us || c->fin_acked)
+		return;
+	if (fast && c->fin_tries >= FASTCLOSE_TRIES) {
+		c->fin_resend_us = USEC_NEVER;
+		conn_fail(c, OPEN_RESET, 0, true, now_us);
+		return;
+	}
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		struct sub *s = c->subs[i];
+
+		if (!conn_sub_usable(s))
+			continue;
+		rto = usec_min(rto, s->sf.rtt.rto_us);
+		/* The first goes on one subflow that answers, the others on all. */
+		if (first && conn_sub_avoid(s) && i + 1 < c->sub_count)
+			continue;
+		subflow_ack_now(&s->sf);
+		s->want_out = true;
+		if (first)
+			break;
+	}
+	if (rto == USEC_NEVER)
+		rto = USEC_PER_S;
+	rto <<= c->fin_tries < 6 ? c->fin_tries : 6;
+	c->fin_resend_us = usec_add(now_us, usec_min(rto, FIN_RESEND_MAX_US));
+	c->fin_tries++;
+}
+
+/* All that was sent has arrived at the peer's subflows, and still the data is not acknowledged. */
+static void watch_stuck(struct conn *c, usec_t now_us)
+{
+	bool outstanding = dsn_lt(c->snd_una, c->snd_nxt) && !c->reinject_count;
+
+	for (uint8_t i = 0; outstanding && i < c->sub_count; i++)
+		outstanding = c->subs[i]->sent.count == 0;
+	if (!outstanding || !conn_has_living_sub(c))
+		c->stuck_us = USEC_NEVER;
+	else if (c->stuck_us == USEC_NEVER)
+		c->stuck_us = usec_add(now_us, STUCK_US);
+}
+
+bool conn_output(struct conn *c, struct action *act, usec_t now_us)
+{
+	if (c->tell && tell_output(c, act))
+		return true;
+	if (c->state == M_CLOSED)
+		return false;
+	signal_due(c, now_us);
+	if (c->tell && tell_output(c, act))
+		return true;
+	if (owed_output(c, act, now_us))
+		return true;
+	if (c->state == M_OPENING || c->state == M_TIME_WAIT || c->state == M_FASTCLOSE_WAIT)
+		return false;
+	if (c->reinject_count && reinject_output(c, act, now_us))
+		return true;
+	if (data_output(c, act, now_us))
+		return true;
+	/* The last data may have gone just now. */
+	if (fin_ready(c) && !c->fin_sent) {
+		signal_due(c, now_us);
+		return owed_output(c, act, now_us);
+	}
+	watch_stuck(c, now_us);
+	return false;
+}
+
+usec_t conn_deadline(const struct conn *c, usec_t now_us)
+{
+	usec_t at = usec_min(usec_min(c->open_deadline_us, c->dead_us), usec_min(c->close_us, c->join_us));
+	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
+
+	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, c->stuck_us)));
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		const struct sub *s = c->subs[i];
+
+		at = usec_min(at, usec_min(s->third_ack_us, subflow_deadline(&s->sf)));
+		if (data && conn_sub_usable(s) && s->sf.pace_next_us > now_us)
+			at = usec_min(at, s->sf.pace_next_us);
+	}
+	if (at <= now_us) {
+		count(c->engine->counters, CNT_EngineLateTimer);
+		at = now_us + LATE_US;
+	}
+	return at;
+}

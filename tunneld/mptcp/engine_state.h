@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine's tables, for the files of this folder only. */
+#ifndef PLAIT_MPTCP_ENGINE_STATE_H
+#define PLAIT_MPTCP_ENGINE_STATE_H
+
+#include "tunneld/mptcp/conn.h"
+#include "tunneld/mptcp/sched.h"
+
+enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535 };
+#define PATH_NONE UINT32_MAX
+
+struct path {
+	bool used, backup, may_initiate, probe_wanted;
+	enum path_state state;
+	peer_id peer;
+	uint8_t addr_id;
+	uint16_t mtu_payload;
+	usec_t rtt_us;
+	struct addr local, remote;
+	char name[PATH_NAME_MAX];
+	struct sub *subs;
+	path_id peer_next;        /* next path of the same peer; PATH_NONE */
+	path_id probe_next;
+	usec_t probed_us;
+};
+
+struct peer {
+	path_id paths;            /* PATH_NONE */
+	struct conn *conns;
+	uint16_t next_port;
+};
+
+/* A segment of no subflow (a RST), to be sent as it is. */
+struct raw_segment { path_id path; uint8_t len; uint8_t bytes[RAW_BYTES_MAX]; };
+
+struct conn_slot { struct conn *conn; uint32_t generation; uint32_t next_free; };
+
+struct engine {
+	struct engine_config config;
+	const struct cc_ops *cc;
+	const struct sched_ops *sched;
+	struct counters *counters, own_counters;
+	struct page_pool pool;
+
+	uint8_t seed[32];
+	uint64_t chance_counter;
+	uint64_t port_secret;
+
+	struct path *paths;       /* paths_max */
+	struct peer *peers;       /* ENGINE_PEERS_MAX */
+	path_id probes;           /* list of paths whose probe is to be asked for */
+
+	struct conn_slot *slots;  /* connections_max */
+	uint32_t index_bits;      /* of a conn_id; the rest is the generation */
+	uint32_t free_slot, conn_count, sub_count;
+
+	struct sub **by_port;
+	uint32_t by_port_mask;
+	struct conn **by_token;
+	uint32_t by_token_mask;
+
+	struct conn **heap;       /* by deadline_us, 1-based */
+	uint32_t heap_count;
+	struct conn *ready_first, *ready_last;
+	uint32_t ready_burst;     /* actions the first has had in a row */
+
+	struct raw_segment *raw;  /* ring */
+	uint32_t raw_head, raw_count, raw_room;
+
+	uint8_t out[ENGINE_OUT_MAX];
+};
+
+enum { CONN_NOT_IN_HEAP = 0 };
+
+uint64_t engine_chance(struct engine *e);                 /* 64 random bits from the seed */
+struct path *engine_path(struct engine *e, path_id id);   /* NULL: none such */
+void engine_ready(struct conn *c);                        /* its output will be asked for */
+void engine_deadline_at(struct conn *c, usec_t at_us);    /* it wants the clock no later than at_us */
+bool engine_conn_add(struct engine *e, struct conn *c);   /* gives the id; false: full */
+void engine_conn_remove(struct conn *c);
+void engine_token_add(struct conn *c);
+struct conn *engine_token_find(const struct engine *e, uint32_t token);
+void engine_sub_add(struct sub *s);
+void engine_sub_remove(struct sub *s);
+struct sub *engine_sub_find(const struct engine *e, peer_id peer, uint16_t local_port, uint16_t remote_port);
+/* A segment of no subflow: emitted now, sent with the next output. Dropped and counted when the ring is full. */
+void engine_raw(struct engine *e, path_id path, struct segment *seg);
+void engine_probe(struct engine *e, path_id path, usec_t now_us);
+
+/* --- pm.c: paths, addresses, joins --- */
+/* Best path to open on: up, then suspect; not backup before backup; lowest RTT. PATH_NONE: none. */
+path_id pm_best_path(struct engine *e, peer_id peer);
+/* Round robin over the peer's usable paths after `after`; itself if there is no other. */
+path_id pm_next_path(struct engine *e, peer_id peer, path_id after);
+/* Opens the joins that are due and says in c->join_us when to look again. */
+void pm_joins(struct conn *c, usec_t now_us);
+/* A join on that path failed; refused: not to be tried again until the path changes. */
+void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us);
+void pm_join_done(struct conn *c, path_id path);
+void pm_path_event(struct engine *e, path_id id, enum path_state before, bool gone, usec_t now_us);
+/* ADD_ADDR, REMOVE_ADDR, MP_PRIO received on s. */
+void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us);
+/* MP_JOIN SYN from a peer. */
+void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *join, usec_t now_us);
+bool pm_join_synack(struct sub *s, const struct segment *seg);
+bool pm_join_third_ack(struct sub *s, const struct segment *seg);
+uint16_t pm_port(struct engine *e, peer_id peer);
+
+#endif

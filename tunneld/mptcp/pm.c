@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The path manager: which path an open uses, when further subflows are joined, addresses (RFC 8684 3.2, 3.4). Paths are
+ * the host's; the side that may initiate on them (the client) joins, the other answers.
+ */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/engine_state.h"
+#include "tunneld/mptcp/token.h"
+
+#include <sodium/utils.h>
+#include <string.h>
+
+enum {
+	JOIN_BACKOFF_US = 500 * 1000, JOIN_BACKOFF_MAX_US = 60 * 1000 * 1000,
+	JOIN_SYN_RETRIES = 4,
+	PRIO_REPEATS = 2,         /* MP_PRIO is not acknowledged, RFC 8684 3.3.8 */
+	REMOTE_PORT = 1,          /* the port of a sealed peer; ours tell subflows apart */
+	PORT_FIRST = 1024,
+};
+
+/* Lower is better. */
+static unsigned path_rank(const struct path *p)
+{
+	return (p->state == PATH_UP ? 0u : p->state == PATH_SUSPECT ? 2u : 4u) + (p->backup ? 1u : 0u);
+}
+
+path_id pm_best_path(struct engine *e, peer_id peer)
+{
+	path_id best = PATH_NONE;
+
+	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		const struct path *p = &e->paths[id], *b = best == PATH_NONE ? NULL : &e->paths[best];
+
+		if (!p->may_initiate)
+			continue;
+		/* An RTT that is not known is taken as worse than any that is. */
+		if (!b || path_rank(p) < path_rank(b) ||
+		    (path_rank(p) == path_rank(b) && p->rtt_us && (!b->rtt_us || p->rtt_us < b->rtt_us)))
+			best = id;
+	}
+	return best;
+}
+
+path_id pm_next_path(struct engine *e, peer_id peer, path_id after)
+{
+	bool any_up = false;
+	path_id first = PATH_NONE;
+	bool passed = false;
+
+	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
+		any_up |= e->paths[id].may_initiate && e->paths[id].state == PATH_UP && id != after;
+	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		const struct path *p = &e->paths[id];
+
+		if (id == after) {
+			passed = true;
+			continue;
+		}
+		if (!p->may_initiate || (any_up && p->state != PATH_UP))
+			continue;
+		if (passed)
+			return id;
+		if (first == PATH_NONE)
+			first = id;
+	}
+	return first != PATH_NONE ? first : after;
+}
+
+uint16_t pm_port(struct engine *e, peer_id peer)
+{
+	struct peer *p = &e->peers[peer];
+
+	for (unsigned tries = 0; tries < 65536; tries++) {
+		uint16_t port;
+
+		if (!p->next_port)
+			p->next_port = (uint16_t)engine_chance(e);
+		port = ++p->next_port;
+		if (port >= PORT_FIRST && !engine_sub_find(e, peer, port, REMOTE_PORT))
+			return port;
+	}
+	return 0;
+}
+
+/* --- joins, from the side that initiates --- */
+
+static struct join_retry *retry_of(struct conn *c, path_id path, bool make)
+{
+	struct join_retry *worst = &c->retry[0];
+
+	for (unsigned i = 0; i < CONN_RETRY_PATHS; i++) {
+		if (c->retry[i].path == path)
+			return &c->retry[i];
+		if (c->retry[i].path == PATH_NONE || (worst->path != PATH_NONE && c->retry[i].at_us < worst->at_us))
+			worst = &c->retry[i];
+	}
+	if (!make)
+		return NULL;
+	*worst = (struct join_retry){ .path = path };
+	return worst;
+}
+
+void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us)
+{
+	struct join_retry *r = retry_of(c, path, true);
+	usec_t wait = 0;
+
+	/* The first loss of a subflow that worked is made good at once: its path may well be fine. */
+	if (r->failures || refused)
+		wait = (usec_t)JOIN_BACKOFF_US << (r->failures < 7 ? r->failures : 7);
+	if (r->failures < 255)
+		r->failures++;
+	r->refused = refused;
+	r->at_us = usec_add(now_us, usec_min(wait, JOIN_BACKOFF_MAX_US));
+	if (c->fully)
+		c->join_us = usec_min(c->join_us, r->at_us);
+}
+
+void pm_join_done(struct conn *c, path_id path)
+{
+	struct join_retry *r = retry_of(c, path, false);
+
+	if (r)
+		r->path = PATH_NONE;
+}
+
+static bool may_join(const struct conn *c)
+{
+	switch (c->state) {
+	case M_ESTAB:
+	case M_FINWAIT_1:
+	case M_FINWAIT_2:
+	case M_CLOSE_WAIT:
+	case M_CLOSING:
+	case M_LAST_ACK:
+		/* RFC 8684 3.2: not before a DSS has come. Once all subflows were lost, trying is the only way to find out. */
+		return c->client && (c->fully || !c->sub_count);
+	default:
+		return false;
+	}
+}
+
+static bool has_sub_on(const struct conn *c, path_id path)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i]->path == path && c->subs[i]->stage != SUB_CLOSING)
+			return true;
+	return false;
+}
+
+static void join(struct conn *c, path_id path, usec_t now_us)
+{
+	struct engine *e = c->engine;
+	struct subflow_config sc;
+	struct sub *s = conn_sub_new(c, path, pm_port(e, c->peer), REMOTE_PORT);
+
+	if (!s)
+		return;
+	s->initiator = s->join = true;
+	s->local_addr_id = e->paths[path].addr_id;
+	s->local_nonce = (uint32_t)engine_chance(e);
+	conn_subflow_config(c, path, &sc);
+	sc.syn_retries = JOIN_SYN_RETRIES;
+	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
+		conn_sub_free(s);
+		return;
+	}
+	s->want_out = true;
+	count(e->counters, CNT_MPJoinSynTx);
+	engine_ready(c);
+}
+
+void pm_joins(struct conn *c, usec_t now_us)
+{
+	struct engine *e = c->engine;
+	usec_t again = USEC_NEVER;
+	bool living = conn_has_living_sub(c);
+
+	c->join_us = USEC_NEVER;
+	if (!may_join(c))
+		return;
+	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		const struct path *p = &e->paths[id];
+		const struct join_retry *r = retry_of(c, id, false);
+
+		/* A path that does not answer is tried only when there is nothing better left. */
+		if (!p->may_initiate || has_sub_on(c, id) || (p->state != PATH_UP && (living || p->state == PATH_DOWN)))
+			continue;
+		if (r && r->refused && living)
+			continue;
+		if (r && r->at_us > now_us) {
+			again = usec_min(again, r->at_us);
+			continue;
+		}
+		join(c, id, now_us);
+	}
+	c->join_us = again;
+}
+
+/* Client: SYN/ACK of a join. False: the subflow is gone. RFC 8684 3.2 */
+bool pm_join_synack(struct sub *s, const struct segment *seg)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *j = segment_mptcp(seg, MP_JOIN);
+	uint8_t hmac[32];
+
+	if (j && j->join.form == JOIN_SYNACK) {
+		token_join_hmac(c->remote_key, c->local_key, j->join.nonce, s->local_nonce, hmac);
+		if (!sodium_memcmp(hmac, j->join.hmac, 8)) {
+			s->remote_nonce = j->join.nonce;
+			s->remote_addr_id = j->join.addr_id;
+			s->backup_remote = j->join.backup;
+			s->stage = SUB_PRE_ESTABLISHED;
+			s->third_ack_us = usec_add(s->sf.last_rcv_us, s->sf.rtt.rto_us);
+			subflow_ack_now(&s->sf);
+			return true;
+		}
+	}
+	count(c->engine->counters, CNT_MPJoinSynAckHMacFailure);
+	{
+		struct segment rst;
+		path_id path = s->path;
+		usec_t now_us = s->sf.last_rcv_us;
+
+		subflow_reset(&s->sf, &rst);
+		rst.src_port = s->local_port;
+		rst.dst_port = s->remote_port;
+		rst.mptcp_count = 1;
+		rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MPTCP_ERROR } };
+		engine_raw(c->engine, path, &rst);
+		conn_sub_free(s);
+		pm_join_failed(c, path, true, now_us);
+		conn_sub_gone(c, now_us);
+	}
+	return false;
+}
+
+/* --- joins, from the side that answers --- */
+
+static void refuse_join(struct engine *e, path_id path, const struct segment *seg, enum mptcp_reason reason)
+{
+	struct segment rst;
+
+	if (!subflow_refuse(seg, &rst))
+		return;
+	rst.src_port = seg->dst_port;
+	rst.dst_port = seg->src_port;
+	rst.mptcp_count = 1;
+	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = (uint8_t)reason } };
+	count(e->counters, CNT_MPRstTx);
+	engine_raw(e, path, &rst);
+}
+
+void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *j, usec_t now_us)
+{
+	struct conn *c = engine_token_find(e, j->join.token);
+	struct subflow_config sc;
+	struct sub *s;
+
+	count(e->counters, CNT_MPJoinSynRx);
+	/* RFC 8684 3.2: an unknown token is answered with RST; a token of another peer is unknown to this one. */
+	if (!c || c->peer != e->paths[path].peer || !c->remote_key_known || c->state == M_CLOSED || c->state == M_TIME_WAIT ||
+	    c->state == M_FASTCLOSE_WAIT) {
+		count(e->counters, CNT_MPJoinNoTokenFound);
+		refuse_join(e, path, seg, REASON_MPTCP_ERROR);
+		return;
+	}
+	if (c->sub_count >= e->config.subflows_max) {
+		/* One that has stopped answering makes room: the peer knows best which of its subflows are alive. */
+		struct sub *old = NULL;
+
+		for (uint8_t i = 0; i < c->sub_count; i++)
+			if (c->subs[i]->path == path || conn_sub_avoid(c->subs[i]))
+				old = c->subs[i];
+		if (old)
+			conn_sub_lost(old, now_us);
+	}
+	s = conn_sub_new(c, path, seg->dst_port, seg->src_port);
+	if (!s) {
+		count(e->counters, CNT_MPJoinRejected);
+		refuse_join(e, path, seg, REASON_PROHIBITED);
+		return;
+	}
+	s->join = true;
+	s->local_addr_id = e->paths[path].addr_id;
+	s->remote_addr_id = j->join.addr_id;
+	s->backup_remote = j->join.backup;
+	s->remote_nonce = j->join.nonce;
+	s->local_nonce = (uint32_t)engine_chance(e);
+	conn_subflow_config(c, path, &sc);
+	sc.syn_retries = JOIN_SYN_RETRIES;
+	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
+		conn_sub_free(s);
+		refuse_join(e, path, seg, REASON_NO_RESOURCES);
+		return;
+	}
+	subflow_accept(&s->sf, now_us);
+	s->want_out = true;
+	engine_ready(c);
+}
+
+/* Third ACK of a join: HMAC-A. False: the subflow is gone. */
+bool pm_join_third_ack(struct sub *s, const struct segment *seg)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *j = segment_mptcp(seg, MP_JOIN);
+	uint8_t hmac[32];
+	usec_t now_us = s->sf.last_rcv_us;
+	struct segment rst;
+
+	if (j && j->join.form == JOIN_ACK) {
+		token_join_hmac(c->remote_key, c->local_key, s->remote_nonce, s->local_nonce, hmac);
+		if (!sodium_memcmp(hmac, j->join.hmac, sizeof j->join.hmac)) {
+			s->stage = SUB_LIVE;
+			c->dead_us = USEC_NEVER;
+			subflow_ack_now(&s->sf); /* the fourth packet */
+			count(c->engine->counters, CNT_MPJoinEstab);
+			if (c->fin_sent && !c->fin_acked)
+				c->fin_resend_us = now_us;
+			return true;
+		}
+	}
+	/* RFC 8684 3.2: without a valid HMAC the subflow is reset. */
+	count(c->engine->counters, CNT_MPJoinAckHMacFailure);
+	subflow_reset(&s->sf, &rst);
+	rst.src_port = s->local_port;
+	rst.dst_port = s->remote_port;
+	rst.mptcp_count = 1;
+	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MPTCP_ERROR } };
+	engine_raw(c->engine, s->path, &rst);
+	conn_sub_free(s);
+	conn_sub_gone(c, now_us);
+	return false;
+}
+
+/* --- options --- */
+
+void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	struct counters *k = c->engine->counters;
+
+	switch (opt->subtype) {
+	case MP_PRIO:
+		/* RFC 8684 3.3.8: for the subflow it came on, and our sending only. */
+		count(k, CNT_MPPrioRx);
+		s->backup_remote = opt->prio.backup;
+		engine_ready(c);
+		break;
+	case ADD_ADDR:
+		/* In sealed form the paths are the host's: an address of the peer is believed or not, and counted. */
+		if (!opt->add_addr.echo &&
+		    opt->add_addr.hmac != token_add_addr_hmac(c->remote_key, c->local_key, opt->add_addr.addr_id,
+							      &opt->add_addr.addr, opt->add_addr.has_port)) {
+			count(k, CNT_AddAddrBadHmac);
+			break;
+		}
+		count(k, opt->add_addr.echo ? CNT_EchoAdd : CNT_AddAddr);
+		break;
+	case REMOVE_ADDR:
+		count(k, CNT_RmAddr);
+		for (uint8_t i = 0; i < opt->remove_addr.count; i++)
+			for (uint8_t n = 0; n < c->sub_count; n++)
+				/* RFC 8684 3.4.2: a subflow that still works is not closed by it: its path is probed first. */
+				if (c->subs[n]->remote_addr_id == opt->remove_addr.ids[i])
+					engine_probe(c->engine, c->subs[n]->path, now_us);
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- the host's paths --- */
+
+static void path_up(struct engine *e, path_id id, usec_t now_us)
+{
+	struct path *p = &e->paths[id];
+
+	for (struct sub *s = p->subs; s; s = s->path_next) {
+		s->dead_since_us = USEC_NEVER;
+		subflow_path_alive(&s->sf, now_us);
+		conn_sub_alive(s, now_us);
+		s->want_out = true;
+		engine_ready(s->conn);
+	}
+}
+
+static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
+{
+	struct path *p = &e->paths[id];
+	struct sub *next;
+
+	for (struct sub *s = p->subs; s; s = next) {
+		struct conn *c = s->conn;
+
+		next = s->path_next;
+		if (c->state == M_OPENING && s->initiator) {
+			path_id other = pm_next_path(e, c->peer, id);
+
+			/* Its SYN goes out on another path at once: the timer of the first try means nothing there. */
+			if (other != id && other != PATH_NONE) {
+				conn_sub_path(s, other);
+				subflow_path_alive(&s->sf, now_us);
+				s->want_out = true;
+				engine_ready(c);
+				continue;
+			}
+		}
+		conn_sub_suspect(s, now_us);
+	}
+	/* Losing one subflow may end its connection and so others of this list: begin again each time. */
+	while (gone && p->subs)
+		conn_sub_lost(p->subs, now_us);
+}
+
+void pm_path_event(struct engine *e, path_id id, enum path_state before, bool gone, usec_t now_us)
+{
+	struct path *p = &e->paths[id];
+
+	for (struct sub *s = p->subs; s; s = s->path_next)
+		if (s->backup_local != p->backup) {
+			s->backup_local = s->prio_backup = p->backup;
+			s->send_prio = PRIO_REPEATS;
+			if (s->stage == SUB_LIVE)
+				subflow_ack_now(&s->sf);
+			s->want_out = true;
+			engine_ready(s->conn);
+		}
+	if (p->state != PATH_UP) {
+		if (before == PATH_UP || gone)
+			path_away(e, id, gone, now_us);
+		return;
+	}
+	/* Up, or still up: for the subflows that were in doubt it is the answer to their probe. */
+	path_up(e, id, now_us);
+	if (before == PATH_UP || !p->may_initiate)
+		return;
+	for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next) {
+		struct join_retry *r = retry_of(c, id, false);
+
+		if (!c->client || (!c->fully && c->sub_count))
+			continue;
+		if (r)
+			r->path = PATH_NONE;
+		if (c->join_us > now_us && (c->bytes_sent + c->bytes_received || !conn_has_living_sub(c)))
+			c->join_us = now_us;
+		engine_deadline_at(c, c->join_us);
+	}
+}
