@@ -199,7 +199,7 @@ lab_configs() {
 	{ "private_key_file": "$LAB/g.key",
 	  "gateway": { "listen": ["0.0.0.0:4500"],
 	               "clients": [ {"name": "lab", "public_key": "$c_public"} ],
-	               "egress": ${LAB_EGRESS:-{ "allow": ["10.88.0.0/24", "fd88::/64"] \}} },
+	               "egress": ${LAB_EGRESS:-{\}} },
 	  "transport": ${LAB_TRANSPORT:-{\}}, "limits": ${LAB_LIMITS:-{\}},
 	  "status": { "socket": "$LAB/g.status" } }
 	JSON
