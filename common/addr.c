@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* inet_pton() without its header's sockets; strict: four decimal numbers, no leading zeros. */
-static bool ipv4_parse(const char **at, uint8_t ip[4])
+/* Four bytes. inet_pton() without its header's sockets; strict: four decimal numbers, no leading zeros. */
+static bool ipv4_parse(const char **at, uint8_t *ip)
 {
 	const char *p = *at;
 
@@ -41,8 +41,8 @@ static int hex_value(char c)
 	return -1;
 }
 
-/* RFC 4291 2.2, all three forms. */
-static bool ipv6_parse(const char **at, uint8_t ip[16])
+/* Sixteen bytes. RFC 4291 2.2, all three forms. */
+static bool ipv6_parse(const char **at, uint8_t *ip)
 {
 	const char *p = *at;
 	size_t n = 0;      /* bytes written */
@@ -173,7 +173,7 @@ static bool is_mapped(const struct addr *a)
 	return a->family == 6 && !memcmp(a->ip, mapped_prefix, sizeof mapped_prefix);
 }
 
-static char *ipv6_print(const uint8_t ip[16], char *to, char *end)
+static char *ipv6_print(const uint8_t *ip, char *to, char *end)
 {
 	int best = -1, best_len = 1; /* RFC 5952 4.2.2: a single zero group is not shortened */
 

@@ -70,3 +70,23 @@ sim: sim-build
 sim-scenarios: sim-build
 	@$(B)/tests/sim/sim --scenarios $(if $(ONLY),--only "$(ONLY)") $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 		$(if $(CONGESTION),--congestion $(CONGESTION)) $(if $(TRACE),--trace)
+
+# Fuzzers: tests/fuzz/fuzz_NAME.c, linked with FUZZ_DEPS_NAME. Under gcc each brings a main that tries random inputs and
+# replays files (tests/fuzz/fuzz_main.h); for libFuzzer see there. New seeds every run unless SEED says where to begin.
+SECONDS ?= 30
+FUZZ_DEPS_segment := tunneld/wire common
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/%)
+define fuzz_rule
+$(B)/tests/fuzz/fuzz_$(1): $(B)/tests/fuzz/fuzz_$(1).o $(foreach f,$(FUZZ_DEPS_$(1)),$(call lib,$(f)))
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $$^ -lsodium -ljansson -lm
+endef
+$(foreach f,$(FUZZ_SRC:tests/fuzz/fuzz_%.c=%),$(eval $(call fuzz_rule,$(f))))
+.PHONY: fuzz fuzz-build
+fuzz-build: $(FUZZ_BIN)
+fuzz:
+	@$(MAKE) -s SAN=1 B=$(CHECK_B) fuzz-build
+	@passed=0; failed=0; for f in $(FUZZ_SRC:%.c=$(CHECK_B)/%); do \
+		if $$f -seed=$(or $(SEED),$$(date +%s)000000) -max_total_time=$(SECONDS); \
+		then passed=$$((passed + 1)); else failed=$$((failed + 1)); fi; \
+	done; echo "fuzz: $$passed passed, $$failed failed"; test $$failed -eq 0

@@ -4,7 +4,8 @@
  * a replayer and a short random test:
  *
  *	fuzz_x FILE...                 replays files, as libFuzzer does
- *	fuzz_x [-seed=N] [-runs=N]     runs random inputs; each is its seed, and a death names the one that did it
+ *	fuzz_x [-seed=N] [-runs=N | -max_total_time=SECONDS]
+ *	                               runs random inputs; each is its seed, and a death names the one that did it
  *
  * Build with -DPLAIT_LIBFUZZER -fsanitize=fuzzer for the real thing. The includer also gives fuzz_generate(), which
  * makes an input worth trying from a seed.
@@ -42,6 +43,7 @@ static size_t fuzz_generate(uint64_t seed, uint8_t *bytes);
 
 static const char *fuzz_name;
 static char fuzz_now[64];
+static volatile sig_atomic_t fuzz_time_is_up;
 
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
@@ -63,6 +65,12 @@ static void fuzz_died(int sig)
 	fuzz_say("\n");
 	signal(sig, SIG_DFL);
 	raise(sig);
+}
+
+static void fuzz_rang(int sig)
+{
+	(void)sig;
+	fuzz_time_is_up = 1;
 }
 
 /* The input on the heap at its very size, so that ASan sees one byte too far. */
@@ -97,7 +105,7 @@ static int fuzz_replay(const char *path)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = 1, runs = 100000;
+	uint64_t seed = 1, runs = 100000, ran;
 	int files = 0, failed = 0;
 
 	fuzz_name = argv[0];
@@ -108,8 +116,12 @@ int main(int argc, char **argv)
 			seed = strtoull(argv[i] + 6, NULL, 10);
 		} else if (!strncmp(argv[i], "-runs=", 6)) {
 			runs = strtoull(argv[i] + 6, NULL, 10);
+		} else if (!strncmp(argv[i], "-max_total_time=", 16)) {
+			runs = UINT64_MAX;
+			signal(SIGALRM, fuzz_rang);
+			alarm((unsigned)strtoul(argv[i] + 16, NULL, 10));
 		} else if (argv[i][0] == '-') {
-			fprintf(stderr, "usage: %s [-seed=N] [-runs=N] [FILE...]\n", argv[0]);
+			fprintf(stderr, "usage: %s [-seed=N] [-runs=N | -max_total_time=SECONDS] [FILE...]\n", argv[0]);
 			return 2;
 		} else {
 			files++;
@@ -120,13 +132,13 @@ int main(int argc, char **argv)
 		printf("%s: %d files replayed\n", argv[0], files);
 		return failed;
 	}
-	for (uint64_t i = 0; i < runs; i++) {
+	for (ran = 0; ran < runs && !fuzz_time_is_up; ran++) {
 		uint8_t bytes[FUZZ_INPUT_MAX];
 
-		snprintf(fuzz_now, sizeof fuzz_now, "-seed=%" PRIu64 " -runs=1", seed + i);
-		fuzz_one(bytes, fuzz_generate(seed + i, bytes));
+		snprintf(fuzz_now, sizeof fuzz_now, "-seed=%" PRIu64 " -runs=1", seed + ran);
+		fuzz_one(bytes, fuzz_generate(seed + ran, bytes));
 	}
-	printf("%s: %" PRIu64 " runs from seed %" PRIu64 "\n", argv[0], runs, seed);
+	printf("%s: %" PRIu64 " runs from seed %" PRIu64 "\n", argv[0], ran, seed);
 	return 0;
 }
 #endif
