@@ -47,6 +47,7 @@ enum local_answer_kind {
 	X(DEVICE,      "the socket is bound to a network interface")             \
 	X(FULL,        "tunneld has no room for another stream")                 \
 	X(NO_LOOPBACK, "no loopback address of this family")                     \
+	X(NETNS,       "tunneld is in another network namespace")              \
 	X(NO_TUNNEL,   "tunneld has no path to a gateway")
 enum local_reason {
 #define X(name, text) LOCAL_##name,

@@ -26,3 +26,7 @@ $(B)/libplait.so: $(SHIM_LIB_OBJ) shim/lib/libplait.map
 
 $(B)/plait: $(patsubst %.c,$(B)/%.o,$(wildcard shim/cmd/*.c)) $(call lib,common)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium
+
+# The stand-alone daemon that proves the shim without a tunnel: tests/system/shim.sh
+$(B)/tests/system/parkd: LAB_LIBS = $(call lib,tunneld/io) $(call lib,common) -lev
+$(B)/tests/system/parkd: $(call lib,tunneld/io)

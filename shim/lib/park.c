@@ -160,7 +160,10 @@ long park_verdict(int fd, long r)
 {
 	struct local_answer answer;
 
-	if (r == -ECONNRESET && park_ask(fd, LOCAL_TAKE_VERDICT, NULL, &answer) && answer.kind == LOCAL_ERROR)
-		return -answer.error;
-	return r;
+	if (r != -ECONNRESET)
+		return r;
+	/* tunneld ended meanwhile: what a retransmitted SYN would have met. */
+	if (!park_ask(fd, LOCAL_TAKE_VERDICT, NULL, &answer))
+		return -ECONNREFUSED;
+	return answer.kind == LOCAL_ERROR ? -answer.error : r;
 }

@@ -87,7 +87,7 @@ struct park_stats {
 /* NULL: errno is set and *why a text that stays valid. */
 struct park *park_new(struct ev_loop *loop, const struct park_config *config,
 		      const struct park_callbacks *callbacks, void *ctx, const char **why);
-/* Pending connects fail with ECONNREFUSED, without callbacks; live streams are their owners'. Unlinks the socket. */
+/* Pending connects end with ECONNRESET, without callbacks; live streams are their owners'. Unlinks the socket. */
 void park_free(struct park *p);
 
 /*
@@ -95,7 +95,7 @@ void park_free(struct park *p);
  * on_cancel() says that nobody waits for it any more. An id that is over is false and silent.
  */
 bool park_complete(struct park *p, park_id id, int *fd);
-/* The connect fails with this errno. */
+/* The connect fails with this errno; also after a park_complete() that was false, as long as on_stream() did not come. */
 void park_fail(struct park *p, park_id id, int error);
 /* Let this one go direct: inside on_connect() only. */
 void park_direct(struct park *p, park_id id);
