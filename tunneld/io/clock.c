@@ -12,6 +12,14 @@ usec_t clock_now(void)
 	return (usec_t)t.tv_sec * USEC_PER_S + (usec_t)t.tv_nsec / 1000;
 }
 
+uint64_t clock_wall(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * USEC_PER_S + (uint64_t)t.tv_nsec / 1000;
+}
+
 const char *clock_wall_text(void)
 {
 	static char text[40];

@@ -5,7 +5,8 @@
 
 #include "common/usec.h"
 
-usec_t clock_now(void);   /* CLOCK_MONOTONIC */
+usec_t clock_now(void);    /* CLOCK_MONOTONIC */
+uint64_t clock_wall(void); /* microseconds since 1970 */
 /* "2026-11-23T04:25:50.123Z", for log lines; valid until the next call. */
 const char *clock_wall_text(void);
 

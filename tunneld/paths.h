@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Paths and whether they live (DESIGN D9). A client makes one path end for each of its links
+ * (interface or address) and each gateway; a gateway learns path ends from authenticated datagrams
+ * and lets them roam. What is here: which sockets, which addresses, probes, round trip, suspicion.
+ * What is not: keys and segments. The daemon seals what this asks it to send.
+ *
+ * Path messages, sealed as DATAGRAM_PATH:  kind 1 | token 8
+ *	probe   the sender's clock       the peer answers at once
+ *	reply   the probe's token        tells the round trip
+ *	close   a path number            the sender will not use that path again
+ *
+ * Any authenticated datagram is life. A path that was sent to and stays silent for max(50 ms, 2 srtt)
+ * is probed; a probe unanswered for max(3 srtt, srtt + 4 rttvar + 100 ms) makes it suspect.
+ */
+#ifndef PLAIT_PATHS_H
+#define PLAIT_PATHS_H
+
+#include "common/counters.h"
+#include "common/usec.h"
+#include "tunneld/config.h"
+#include "tunneld/io/ifaddrs.h"
+#include "tunneld/io/udp.h"
+
+enum { PATHS_PER_PEER = 16, PATHS_PEERS_MAX = 1024, PATHS_MAX = 4096 };
+
+enum path_life { LIFE_NONE /* never answered */, LIFE_UP, LIFE_SUSPECT };
+
+struct paths;
+
+/* Our end of one path. */
+struct path_end {
+	bool used;
+	bool initiator;           /* we are the client on it */
+	uint32_t id;              /* index in the table, the engine's path_id */
+	uint32_t peer;
+	uint8_t no;               /* in the session, 0..15 */
+	enum path_life life;
+	bool backup;
+	char name[CONFIG_NAME_MAX];
+	char interface[IF_NAMESIZE]; /* "" unknown */
+
+	struct udp *udp;          /* own_udp, or the gateway's listening socket */
+	struct udp own_udp;
+	struct udp_batch batch;
+	struct path_end *dirty_next; /* the daemon's list of ends with something in batch */
+	bool dirty;
+	struct addr local;        /* as the kernel would choose or chose it; for status */
+	struct addr source;       /* to send from; family 0: the socket's own */
+	struct addr remote;
+	uint16_t mtu_payload;     /* largest segment that fits one datagram */
+
+	/* client: which of the gateway's addresses; set by paths_refresh() */
+	const struct config_gateway *gateway;
+	unsigned link;            /* of the configured paths, or the slot of an automatic one */
+	unsigned candidate;
+
+	usec_t srtt_us, rttvar_us; /* 0: not measured */
+	usec_t heard_us;          /* last authenticated datagram; 0: never */
+	usec_t unanswered_us;     /* first datagram sent since; 0: none */
+	usec_t probe_first_us;    /* first of the probes since; 0: none */
+	usec_t probe_last_us;
+	usec_t probe_next_us;     /* USEC_NEVER: when there is a reason */
+	unsigned probes_unanswered, burst_left;
+	usec_t due_us;
+
+	uint64_t bytes_sent, bytes_received, datagrams_sent, datagrams_received;
+	uint64_t probes_sent, probes_answered, times_suspect;
+	usec_t changed_us;        /* when life last changed */
+};
+
+struct paths_events {
+	/* Seal these bytes as a path message and send them on e. */
+	void (*send)(void *owner, struct path_end *e, const uint8_t *bytes, size_t len);
+	/* Came into being, or its life, round trip, addresses or MTU changed. gone: will be forgotten after the call. */
+	void (*changed)(void *owner, struct path_end *e, bool gone);
+	/* No path to that gateway answers: perhaps it lost our session. */
+	void (*silent)(void *owner, uint32_t peer);
+};
+
+struct paths_config {
+	struct loop *loop;
+	struct udp_pool *pool;
+	const struct udp_events *udp_events; /* for the sockets of client paths; their owner is the path_end */
+	const struct paths_events *events;
+	void *owner;
+	struct counters *counters;
+	uint32_t paths_max;
+	uint64_t chance;          /* spreads idle probes */
+};
+
+struct paths *paths_new(const struct paths_config *config); /* NULL: memory */
+void paths_free(struct paths *p);
+
+/* A gateway this client uses; g is borrowed until paths_free(). */
+void paths_add_gateway(struct paths *p, uint32_t peer, const struct config_gateway *g);
+/* The links to make paths of, as configured; borrowed. */
+void paths_set_links(struct paths *p, bool automatic, const struct config_path *links, unsigned count);
+/* Interfaces, addresses or routes may have changed: paths come, go and are opened anew. */
+void paths_refresh(struct paths *p, const struct ifaddrs *now_there, usec_t now_us);
+
+struct path_end *paths_find(struct paths *p, uint32_t peer, uint8_t no);
+struct path_end *paths_by_id(struct paths *p, uint32_t id);
+/* Iterates over the ends in use: NULL starts, NULL ends. */
+struct path_end *paths_next(struct paths *p, const struct path_end *after);
+
+/* Gateway: an authenticated datagram of peer's path `no` came by udp. Finds or makes the end; NULL: full. */
+struct path_end *paths_learn(struct paths *p, uint32_t peer, const char *peer_name, uint8_t no, struct udp *udp,
+			     const struct udp_datagram *d, const struct ifaddrs *interfaces, usec_t now_us);
+/* It is authentic and newer than all before, and came from elsewhere. */
+void paths_roam(struct paths *p, struct path_end *e, struct udp *udp, const struct udp_datagram *d, usec_t now_us);
+
+void paths_heard(struct paths *p, struct path_end *e, size_t bytes, usec_t now_us);
+void paths_sent(struct paths *p, struct path_end *e, size_t bytes, usec_t now_us);
+void paths_rtt(struct paths *p, struct path_end *e, usec_t rtt_us); /* a sample from elsewhere */
+void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us);
+/* Somebody wants to know whether it lives. */
+void paths_probe(struct paths *p, struct path_end *e, usec_t now_us);
+/* A session with that gateway is ready: every path says hello. */
+void paths_session(struct paths *p, uint32_t peer, usec_t now_us);
+/* A handshake has got no answer: those that never heard anything try the gateway's next address. */
+void paths_rotate(struct paths *p, uint32_t peer);
+/* A datagram of len bytes was too big for it. */
+void paths_too_big(struct paths *p, struct path_end *e, size_t len);
+/* Every path end of that peer is gone, with changed(gone) for each. tell: with a close message each. */
+void paths_forget_peer(struct paths *p, uint32_t peer, bool tell);
+
+void paths_time(struct paths *p, usec_t now_us);
+usec_t paths_deadline(const struct paths *p);
+const char *path_life_text(enum path_life l);
+
+#endif
