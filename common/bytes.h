@@ -12,6 +12,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* NULL with no bytes is an empty span like any other; C forbids arithmetic on it. */
+static inline uint8_t *span_of(const void *bytes)
+{
+	static uint8_t none;
+	return bytes ? (uint8_t *)(uintptr_t)bytes : &none;
+}
+
 /* Unchecked loads and stores, for code that has proved its bounds; compilers make each one instruction. */
 static inline uint16_t be_get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 static inline uint32_t be_get32(const uint8_t *p)
@@ -44,7 +51,7 @@ struct rd {
 
 static inline struct rd rd_of(const void *bytes, size_t len)
 {
-	const uint8_t *p = bytes;
+	const uint8_t *p = span_of(bytes);
 	return (struct rd){ .at = p, .end = p + len };
 }
 static inline size_t rd_left(const struct rd *r) { return (size_t)(r->end - r->at); }
@@ -112,7 +119,7 @@ struct wr {
 
 static inline struct wr wr_of(void *bytes, size_t size)
 {
-	uint8_t *p = bytes;
+	uint8_t *p = span_of(bytes);
 	return (struct wr){ .start = p, .at = p, .end = p + size };
 }
 static inline size_t wr_len(const struct wr *w) { return (size_t)(w->at - w->start); }

@@ -120,7 +120,7 @@ static void test_nothing_is_always_there(void)
 	struct rd r = rd_of(NULL, 0);
 	struct wr w = wr_of(NULL, 0);
 
-	rd_sub(&r, 0);
+	CU_ASSERT_FALSE(rd_sub(&r, 0).bad);
 	CU_ASSERT_FALSE(r.bad);
 	wr_bytes(&w, NULL, 0);
 	CU_ASSERT_FALSE(w.bad);
