@@ -12,13 +12,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/* NULL with no bytes is an empty span like any other; C forbids arithmetic on it. */
-static inline uint8_t *span_of(const void *bytes)
-{
-	static uint8_t none;
-	return bytes ? (uint8_t *)(uintptr_t)bytes : &none;
-}
-
 /* Unchecked loads and stores, for code that has proved its bounds; compilers make each one instruction. */
 static inline uint16_t be_get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 static inline uint32_t be_get32(const uint8_t *p)
@@ -51,8 +44,8 @@ struct rd {
 
 static inline struct rd rd_of(const void *bytes, size_t len)
 {
-	const uint8_t *p = span_of(bytes);
-	return (struct rd){ .at = p, .end = p + len };
+	const uint8_t *p = bytes;
+	return (struct rd){ .at = p, .end = len ? p + len : p }; /* C forbids NULL + 0 */
 }
 static inline size_t rd_left(const struct rd *r) { return (size_t)(r->end - r->at); }
 
@@ -65,7 +58,8 @@ static inline const uint8_t *rd_bytes(struct rd *r, size_t n)
 		r->bad = true;
 		return NULL;
 	}
-	r->at += n;
+	if (n)
+		r->at += n;
 	return p;
 }
 static inline void rd_copy(struct rd *r, void *to, size_t n)
@@ -106,9 +100,9 @@ static inline uint64_t rd_u64(struct rd *r)
 static inline struct rd rd_sub(struct rd *r, size_t n)
 {
 	const uint8_t *p = rd_bytes(r, n);
-	struct rd sub = p ? rd_of(p, n) : rd_of(r->end, 0);
+	struct rd sub = r->bad ? rd_of(r->end, 0) : rd_of(p, n);
 
-	sub.bad = !p;
+	sub.bad = r->bad;
 	return sub;
 }
 
@@ -119,8 +113,8 @@ struct wr {
 
 static inline struct wr wr_of(void *bytes, size_t size)
 {
-	uint8_t *p = span_of(bytes);
-	return (struct wr){ .start = p, .at = p, .end = p + size };
+	uint8_t *p = bytes;
+	return (struct wr){ .start = p, .at = p, .end = size ? p + size : p };
 }
 static inline size_t wr_len(const struct wr *w) { return (size_t)(w->at - w->start); }
 static inline size_t wr_left(const struct wr *w) { return (size_t)(w->end - w->at); }
@@ -134,7 +128,8 @@ static inline uint8_t *wr_room(struct wr *w, size_t n)
 		w->bad = true;
 		return NULL;
 	}
-	w->at += n;
+	if (n)
+		w->at += n;
 	return p;
 }
 static inline void wr_bytes(struct wr *w, const void *from, size_t n)
