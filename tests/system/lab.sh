@@ -213,9 +213,12 @@ lab_configs() {
 	JSON
 }
 
-# Starts the tunneld of a side, c or g; lab_pid_c, lab_pid_g are its pids.
+# Starts the tunneld of a side, c or g; lab_pid_c, lab_pid_g are its pids. Another name: another configuration, NAME.json,
+# and the namespace is the second argument.
+# shellcheck disable=SC2034 # for the scripts
+lab_pid_c='' lab_pid_g=''
 lab_tunneld() {
-	lab_spawn "tunneld-$1" "$1" "$B"/tunneld -c "$LAB/$1.json"
+	lab_spawn "tunneld-$1" "${2:-$1}" "$B"/tunneld -c "$LAB/$1.json"
 	printf -v "lab_pid_$1" %s "$lab_pid"
 	lab_until 10 "tunneld of $1 to answer" lab_healthy "$1" || { cat "$LAB/tunneld-$1.log" >&2; return 1; }
 }
