@@ -90,7 +90,9 @@ void seal_connect(struct seal *s, seal_peer peer, usec_t now_us);
 void seal_rekey(struct seal *s, seal_peer peer, usec_t now_us);
 /*
  * Handshake datagram due now (initiation, retried with jitter, rekey), for the host to send on the path or paths it
- * thinks best. False: none. attempt counts from 0, so the host can race the next path.
+ * thinks best. False: none. attempt counts from 0, so the host can race the next path. out has room for 512 bytes.
+ * Call it until it is false whenever seal_deadline() has come, also where nobody connects: expired keys are wiped here.
+ * The same initiation may go out on several paths at once: the responder takes the first copy.
  */
 bool seal_handshake(struct seal *s, seal_peer *peer, uint32_t *attempt, uint8_t *out, size_t *len, usec_t now_us);
 /* When seal_handshake() or expiry work is due next. */

@@ -142,9 +142,7 @@ static void test_a_path_slower_than_the_retries_still_completes(void)
 	pair_start(&p);
 	seal_connect(p.client.s, p.client.peer, p.now);
 	for (int n = 0; n < 3; n++) {
-		p.now = seal_deadline(p.client.s);
-		i[n] = due(&p, &p.client, NULL);
-		(void)due(&p, &p.client, NULL);
+		i[n] = wait_due(&p, &p.client);
 	}
 	for (int n = 0; n < 3; n++) {
 		CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &i[n]), SEAL_REPLY);
