@@ -24,7 +24,8 @@ table() {
 	tunneld/mptcp | tunneld/mptcp/ tunneld/tcp/ tunneld/wire/ common/ | $pure|sodium.h|sodium/[a-z0-9_]*.h
 	tunneld/seal  | tunneld/seal/ tunneld/wire/datagram.h common/ | -(ev|sys/socket|jansson|microhttpd|libmnl/.*)\.h
 	tunneld/io    | tunneld/io/ common/                | -(sodium.*|jansson)\.h
-	shim          | shim/ common/                      | -(ev|sodium.*|jansson|microhttpd|libmnl/.*)\.h
+	shim          | shim/ common/                      | -(ev|jansson|microhttpd|libmnl/.*)\.h
+	shim/lib      | shim/lib/ common/                  | -(ev|sodium.*|jansson|microhttpd|libmnl/.*|stdio|stdlib|unistd)\.h
 	TABLE
 }
 

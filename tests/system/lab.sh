@@ -169,11 +169,7 @@ lab_unroute() {
 
 # Puts $LAB/NAME.key (private) in place and prints the public key.
 lab_key() {
-	"$B"/plait genkey >"$LAB/$1.keys" || return 1
-	# genkey prints the private key, then the public one.
-	sed -n 's/^private_key: *//p' "$LAB/$1.keys" >"$LAB/$1.key"
-	chmod 600 "$LAB/$1.key"
-	sed -n 's/^public_key: *//p' "$LAB/$1.keys"
+	(umask 077 && "$B"/plait genkey >"$LAB/$1.key" 2>/dev/null) && "$B"/plait pubkey <"$LAB/$1.key"
 }
 
 # Comma-separated list of its arguments, each printed by the printf format in $1.
