@@ -152,9 +152,13 @@ void app_open(struct stream *s)
 	err = host_event(h, &ev);
 	TRACE(h->world, "%s connects: conn %u, %s", end_name(e, name), ev.connect.conn, err_text(err));
 	if (err != ERR_OK) {
-		if (!(err == ERR_FULL && h->world->plan->small_memory))
+		bool path = false;
+
+		for (unsigned i = 0; i < PATHS_MAX; i++)
+			path = path || (h->views[i].known && h->views[i].state != PATH_DOWN);
+		if (err == ERR_FULL ? !h->world->plan->small_memory : err != ERR_UNKNOWN || path)
 			world_fail(h->world, "EV_CONNECT gives \"%s\"", err_text(err));
-		end_dies(e, DEATH_FAILED, OPEN_NO_RESOURCES);
+		end_dies(e, DEATH_FAILED, err == ERR_FULL ? OPEN_NO_RESOURCES : OPEN_NO_PATH);
 		return;
 	}
 	if (!ev.connect.conn)
@@ -276,7 +280,8 @@ void app_write(struct end *e)
 		err = host_event(e->host, &ev);
 		if (err != ERR_OK)
 			world_fail(w, "EV_WRITE gives \"%s\"", err_text(err));
-		if (ev.write.taken != (ev.write.len < room ? ev.write.len : room))
+		/* Pages may run out below the room that a connection alone would have. */
+		if (w->plan->small_memory ? ev.write.taken > room : ev.write.taken != (ev.write.len < room ? ev.write.len : room))
 			world_fail(w, "EV_WRITE of %zu takes %zu though engine_room() was %zu", ev.write.len, ev.write.taken, room);
 		if (w->failed)
 			return;
@@ -321,48 +326,49 @@ void app_poke(struct end *e)
 	app_write(e);
 }
 
-static void app_data(struct end *e, const struct action *act)
+/* What is readable now must be what comes next in the stream. */
+static void check_bytes(struct end *e, const uint8_t *bytes, size_t len)
 {
 	struct world *w = e->host->world;
-	struct event ev = { .kind = EV_CONSUMED };
-	uint64_t end = e->consumed + act->data.len;
-	size_t good = pattern_match(e->stream->key[e->client], e->consumed, act->data.bytes, act->data.len);
+	uint64_t end = e->consumed + len;
+	size_t good = pattern_match(e->stream->key[e->client], e->consumed, bytes, len);
 	char name[32];
-	enum err err;
 
-	if (e->state != END_OPEN || e->eof) {
-		world_fail(w, "%s is given data while not open, or after its EOF", end_name(e, name));
-		return;
-	}
-	if (!act->data.len || end < e->offered)
+	if (end < e->offered)
 		world_fail(w, "%s is given bytes up to %llu after bytes up to %llu", end_name(e, name), (unsigned long long)end,
 			   (unsigned long long)e->offered);
-	if (good < act->data.len && !w->plan->hostile)
+	if (good < len && !w->plan->hostile)
 		world_fail(w, "%s is given a wrong byte at %llu of its stream", end_name(e, name),
 			   (unsigned long long)(e->consumed + good));
 	if (end > written_to(e) && !w->plan->hostile)
 		world_fail(w, "%s is given bytes up to %llu of which only %llu were written", end_name(e, name),
 			   (unsigned long long)end, (unsigned long long)written_to(e));
-	if (end > e->offered) {
-		if (!w->first_data_us)
-			w->first_data_us = w->now_us;
-		else if (w->now_us - w->last_data_us > w->gap_us)
-			w->gap_us = w->now_us - w->last_data_us;
-		w->last_data_us = w->now_us;
-		w->delivered_bytes += end - e->offered;
-		e->offered = end;
-		progress(e);
-	}
-	if (e->stalling)
+	if (end <= e->offered)
 		return;
-	ev.consumed.conn = e->conn;
-	ev.consumed.len = rnd_range(&e->chance, 1, e->plan->read_max);
-	if (ev.consumed.len > act->data.len)
-		ev.consumed.len = act->data.len;
+	if (!w->first_data_us)
+		w->first_data_us = w->now_us;
+	else if (w->now_us - w->last_data_us > w->gap_us)
+		w->gap_us = w->now_us - w->last_data_us;
+	w->last_data_us = w->now_us;
+	w->delivered_bytes += end - e->offered;
+	e->offered = end;
+	progress(e);
+}
+
+static void consume(struct end *e, size_t len)
+{
+	struct world *w = e->host->world;
+	struct event ev = { .kind = EV_CONSUMED };
+	enum err err;
+
 	if (rnd_chance(&e->chance, e->plan->stall_ppm)) {
 		e->stalling = true;
 		queue_put(&w->queue, (struct occasion){ .at_us = w->now_us + e->plan->stall_us, .what = HAP_READ, .p = e });
 	}
+	ev.consumed.conn = e->conn;
+	ev.consumed.len = rnd_range(&e->chance, 1, e->plan->read_max);
+	if (ev.consumed.len > len)
+		ev.consumed.len = len;
 	e->consumed += ev.consumed.len;
 	progress(e);
 	err = host_event(e->host, &ev);
@@ -371,21 +377,44 @@ static void app_data(struct end *e, const struct action *act)
 	host_settle(e->host);
 }
 
+static void app_data(struct end *e, const struct action *act)
+{
+	char name[32];
+
+	if (e->state != END_OPEN || e->eof || !act->data.len) {
+		world_fail(e->host->world, "%s is given data while not open, or after its EOF, or no byte of it", end_name(e, name));
+		return;
+	}
+	check_bytes(e, act->data.bytes, act->data.len);
+	/* An application that does not read leaves the offer unanswered. */
+	if (!e->stalling)
+		consume(e, act->data.len);
+}
+
 void app_read_again(struct end *e)
 {
-	struct event ev = { .kind = EV_CONSUMED };
-	enum err err;
+	const uint8_t *bytes;
+	size_t len;
 
 	e->stalling = false;
-	e->progress_us = e->host->world->now_us;
 	if (!end_alive(e))
 		return;
-	/* Nothing was taken; it asks to be offered what is there. */
-	ev.consumed.conn = e->conn;
-	err = host_event(e->host, &ev);
-	if (err != ERR_OK)
-		world_fail(e->host->world, "EV_CONSUMED of nothing gives \"%s\"", err_text(err));
-	host_settle(e->host);
+	e->progress_us = e->host->world->now_us;
+	len = engine_readable(e->host->engine, e->conn, &bytes);
+	if (!len)
+		return;
+	/* Both ways a host has: to fetch what is there, or to take nothing and be offered it again. */
+	if (rnd_percent(&e->chance, 50)) {
+		check_bytes(e, bytes, len);
+		consume(e, len);
+	} else {
+		struct event ev = { .kind = EV_CONSUMED, .consumed = { .conn = e->conn } };
+		enum err err = host_event(e->host, &ev);
+
+		if (err != ERR_OK)
+			world_fail(e->host->world, "EV_CONSUMED of nothing gives \"%s\"", err_text(err));
+		host_settle(e->host);
+	}
 }
 
 static void app_eof(struct end *e)

@@ -280,12 +280,19 @@ void host_receive(struct host *h, struct packet *p)
 				v->state = PATH_UP;
 			v->unanswered = 0;
 			tell_path(h, id, false);
-		} else if (v->state == PATH_SUSPECT) {
+		} else if (v->state == PATH_SUSPECT && !h->world->plan->heard_is_up) {
 			v->unanswered = 1;
 			probe(h, id);
 		}
 	} else if (!v->wanted) {
 		return;
+	}
+	if (h->world->plan->heard_is_up) {
+		v->unanswered = 0;
+		if (v->known && v->state == PATH_SUSPECT) {
+			v->state = PATH_UP;
+			tell_path(h, id, false);
+		}
 	}
 	switch (p->kind) {
 	case PACKET_PROBE:

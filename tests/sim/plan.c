@@ -100,7 +100,8 @@ static struct stream_plan stream_of(struct rnd *r, unsigned clients)
 {
 	struct stream_plan s = {
 		.client = (uint8_t)rnd_below(r, clients), .dial = OPEN_OK,
-		.open_us = rnd_percent(r, 40) ? 0 : rnd_log(r, 1, 12 * USEC_PER_S),
+		/* Mostly when the paths have had time to come up. */
+		.open_us = rnd_percent(r, 5) ? 0 : USEC_PER_S + (rnd_percent(r, 40) ? 0 : rnd_log(r, 1, 12 * USEC_PER_S)),
 		.dial_us = rnd_percent(r, 50) ? 0 : rnd_log(r, 10, 500000),
 	};
 	static const enum open_result failures[] = {
@@ -213,6 +214,7 @@ void plan_of_seed(struct plan *p, uint64_t seed)
 	p->small_memory = rnd_percent(&r, 8);
 	p->batch_us = rnd_percent(&r, 70) ? 0 : rnd_log(&r, 10, 2000);
 	p->event_time = rnd_percent(&r, 30);
+	p->heard_is_up = rnd_percent(&r, 70);
 
 	for (unsigned c = 0; c < p->clients; c++)
 		for (unsigned i = 0; i < p->paths[c]; i++) {

@@ -64,6 +64,7 @@ struct plan {
 	bool small_memory;       /* memory_max or connections_max so small that a connect may be refused */
 	bool hostile;            /* flipped bits are delivered: only safety is asked for, not content */
 	usec_t batch_us;         /* the host handles what came in this time together */
+	bool heard_is_up;        /* the host takes a path for well when it hears anything on it, not only an answer */
 	bool event_time;         /* the host passes EV_TIME at a deadline, before asking for output */
 	usec_t heal_us;          /* from here on every link is well */
 	bool bench;              /* a scenario: no end is asked for beyond stop_us */

@@ -37,7 +37,7 @@ static const struct scenario scenarios[] = {
 
 static void plan_of(struct plan *p, const struct scenario *s, const char *scheduler, const char *congestion, uint64_t *rate)
 {
-	*p = (struct plan){ .clients = 1, .streams = 1, .bench = true, .check_every = 1000 };
+	*p = (struct plan){ .clients = 1, .streams = 1, .bench = true, .heard_is_up = true, .check_every = 1000 };
 	p->client_engine = plan_engine(false);
 	p->gateway_engine = plan_engine(true);
 	p->client_engine.scheduler = p->gateway_engine.scheduler = scheduler;
