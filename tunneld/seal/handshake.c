@@ -15,19 +15,21 @@ void hello_time(uint8_t time[HELLO_TIME], uint64_t wall_us)
 
 /*
  * Initiation
- *    type 1 | reserved 3 | sender index 4 | Noise message 1 (payload: time 12, epoch 8, capabilities 4) | mac1 | mac2
+ *    type 1 | reserved 3 | sender index 4
+ *    | Noise message 1 (payload: time 12, epoch 8, capabilities 4, sender index 4) | mac1 | mac2
  */
-enum err initiation_write(struct noise *x, uint8_t *out, uint32_t sender, const struct hello *hello, const uint8_t e[NOISE_KEY])
+enum err initiation_write(struct noise *x, uint8_t *out, const struct hello *hello, const uint8_t e[NOISE_KEY])
 {
 	struct wr p;
 	uint8_t payload[HELLO_MAX];
 
 	be_put32(out, (uint32_t)DATAGRAM_INITIATION << 24);
-	be_put32(out + 4, sender);
+	be_put32(out + 4, hello->index);
 	p = wr_of(payload, sizeof payload);
 	wr_bytes(&p, hello->time, HELLO_TIME);
 	wr_u64(&p, hello->epoch);
 	wr_u32(&p, hello->capabilities);
+	wr_u32(&p, hello->index);
 	assert(wr_len(&p) == HELLO_1);
 	return noise_write_1(x, e, payload, HELLO_1, out + INITIATION_HEADER);
 }
@@ -51,26 +53,29 @@ enum err initiation_read(struct noise *x, const uint8_t *in, size_t len, struct 
 	rd_copy(&r, hello->time, HELLO_TIME);
 	hello->epoch = rd_u64(&r);
 	hello->capabilities = rd_u32(&r);
+	hello->index = rd_u32(&r);
 	assert(!r.bad);
-	return ERR_OK;
+	return hello->index == be_get32(in + 4) ? ERR_OK : ERR_FORGED;
 }
 
 /*
  * Response
- *    type 1 | reserved 3 | sender index 4 | receiver index 4 | Noise message 2 (payload: epoch 8, capabilities 4) | mac1 | mac2
+ *    type 1 | reserved 3 | sender index 4 | receiver index 4
+ *    | Noise message 2 (payload: epoch 8, capabilities 4, sender index 4) | mac1 | mac2
  */
-enum err response_write(struct noise *x, uint8_t *out, uint32_t sender, uint32_t receiver, const struct hello *hello,
+enum err response_write(struct noise *x, uint8_t *out, uint32_t receiver, const struct hello *hello,
 			const uint8_t e[NOISE_KEY])
 {
 	struct wr p;
 	uint8_t payload[HELLO_MAX];
 
 	be_put32(out, (uint32_t)DATAGRAM_RESPONSE << 24);
-	be_put32(out + 4, sender);
+	be_put32(out + 4, hello->index);
 	be_put32(out + 8, receiver);
 	p = wr_of(payload, sizeof payload);
 	wr_u64(&p, hello->epoch);
 	wr_u32(&p, hello->capabilities);
+	wr_u32(&p, hello->index);
 	assert(wr_len(&p) == HELLO_2);
 	return noise_write_2(x, e, payload, HELLO_2, out + RESPONSE_HEADER);
 }
@@ -89,6 +94,7 @@ enum err response_read(struct noise *x, const uint8_t *in, size_t len, struct he
 	memset(hello->time, 0, HELLO_TIME);
 	hello->epoch = rd_u64(&r);
 	hello->capabilities = rd_u32(&r);
+	hello->index = rd_u32(&r);
 	assert(!r.bad);
-	return ERR_OK;
+	return hello->index == be_get32(in + 4) ? ERR_OK : ERR_FORGED;
 }

@@ -154,15 +154,14 @@ void slot_expires(struct seal *s, struct peer *p, struct slot *slot, usec_t at_u
 	seal_due(s, at_us);
 }
 
-void slot_session(struct seal *s, struct slot *slot, const struct noise *x, uint32_t remote_index, const struct hello *hello,
-		  usec_t born_us)
+void slot_session(struct seal *s, struct slot *slot, const struct noise *x, const struct hello *hello, usec_t born_us)
 {
 	uint8_t send[32], receive[32];
 	bool aes = s->capabilities & hello->capabilities & CAP_AES_256_GCM;
 
 	noise_split(x, send, receive);
 	session_init(&slot->session, aes ? CIPHER_AES_256_GCM : CIPHER_CHACHA20_POLY1305, send, receive, x->initiator,
-		     remote_index, born_us);
+		     hello->index, born_us);
 	sodium_memzero(send, sizeof send);
 	sodium_memzero(receive, sizeof receive);
 	noise_wipe(&slot->noise);

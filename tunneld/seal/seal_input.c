@@ -45,21 +45,21 @@ static bool admit(struct seal *s, const uint8_t *bytes, size_t len, const struct
 }
 
 /* The authentic initiation that x has read: a session in waiting, and the response. */
-static void respond(struct seal *s, struct peer *p, struct noise *x, uint32_t remote_index, const struct hello *theirs,
-		    usec_t now_us, struct seal_in *out)
+static void respond(struct seal *s, struct peer *p, struct noise *x, const struct hello *theirs, usec_t now_us,
+		    struct seal_in *out)
 {
-	struct hello ours = { .epoch = s->epoch, .capabilities = s->capabilities };
 	struct slot *slot = slot_take(s, p);
+	struct hello ours = { .epoch = s->epoch, .capabilities = s->capabilities, .index = slot->index };
 	uint8_t e[NOISE_KEY];
 	enum err err;
 
 	chance_draw(&s->chance, e, sizeof e);
-	err = response_write(x, out->reply, slot->index, remote_index, &ours, e);
+	err = response_write(x, out->reply, theirs->index, &ours, e);
 	sodium_memzero(e, sizeof e);
 	assert(err == ERR_OK); /* both keys went through a Diffie-Hellman already */
 	(void)err;
 	mac_add(out->reply, RESPONSE_SIZE, &p->keys, NULL);
-	slot_session(s, slot, x, remote_index, theirs, now_us);
+	slot_session(s, slot, x, theirs, now_us);
 	slot->state = SLOT_NEXT;
 	slot_expires(s, p, slot, usec_add(now_us, SESSION_REJECT_AFTER));
 	memcpy(p->last_time, theirs->time, HELLO_TIME);
@@ -114,7 +114,7 @@ static void initiation_input(struct seal *s, const uint8_t *bytes, size_t len, c
 	else if (memcmp(hello.time, p->last_time, HELLO_TIME) <= 0)
 		drop(s, CNT_HandshakeReplayed);
 	else
-		respond(s, p, &x, be_get32(bytes + 4), &hello, now_us, out);
+		respond(s, p, &x, &hello, now_us, out);
 	noise_wipe(&x);
 }
 
@@ -158,7 +158,7 @@ static void response_input(struct seal *s, const uint8_t *bytes, size_t len, use
 		return;
 	}
 	/* Born when we asked, which is before the responder's birth: so we stop using it before the responder refuses it. */
-	slot_session(s, slot, &x, be_get32(bytes + 4), &hello, slot->sent_us);
+	slot_session(s, slot, &x, &hello, slot->sent_us);
 	noise_wipe(&x);
 	slot_promote(s, p, slot, now_us);
 	slot_expires(s, p, slot, usec_add(slot->sent_us, SESSION_REJECT_AFTER));

@@ -71,7 +71,7 @@ static void next_time(struct seal *s, uint8_t time[HELLO_TIME], usec_t now_us)
 static void initiate(struct seal *s, struct peer *p, uint8_t *out, usec_t now_us)
 {
 	struct slot *slot = slot_take(s, p);
-	struct hello hello = { .epoch = s->epoch, .capabilities = s->capabilities };
+	struct hello hello = { .epoch = s->epoch, .capabilities = s->capabilities, .index = slot->index };
 	uint8_t e[NOISE_KEY];
 	enum err err;
 
@@ -83,7 +83,7 @@ static void initiate(struct seal *s, struct peer *p, uint8_t *out, usec_t now_us
 	chance_draw(&s->chance, e, sizeof e);
 	noise_init(&slot->noise, true, s->private_key, s->public_key, p->public_key, HANDSHAKE_PROLOGUE,
 		   sizeof HANDSHAKE_PROLOGUE - 1);
-	err = initiation_write(&slot->noise, slot->message, slot->index, &hello, e);
+	err = initiation_write(&slot->noise, slot->message, &hello, e);
 	sodium_memzero(e, sizeof e);
 	assert(err == ERR_OK); /* seal_peer_add() refused keys with which this can fail */
 	(void)err;

@@ -96,8 +96,7 @@ void slot_expires(struct seal *s, struct peer *p, struct slot *slot, usec_t at_u
 /* The slot of a receiver index, in one of the states of the bit mask, or NULL. */
 struct slot *slot_find(struct seal *s, uint32_t index, unsigned states, struct peer **peer);
 /* From the keys that x agreed on; x and the slot's handshake are spent. */
-void slot_session(struct seal *s, struct slot *slot, const struct noise *x, uint32_t remote_index, const struct hello *hello,
-		  usec_t born_us);
+void slot_session(struct seal *s, struct slot *slot, const struct noise *x, const struct hello *hello, usec_t born_us);
 /* slot becomes the session to use, and what it replaces the previous one. */
 void slot_promote(struct seal *s, struct peer *p, struct slot *slot, usec_t now_us);
 

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "common/bytes.h"
 #include "tests/unit/unit.h"
 #include "tunneld/seal/seal_state.h"
 

@@ -334,9 +334,11 @@ static void test_longer_hellos_are_understood(void)
 
 	pair_start(&p);
 	hello_time(payload, WALL_START + p.now);
+	payload[HELLO_1 - 1] = 0x10;
 	noise_init(&x, true, p.client.private_key, p.client.public_key, p.gateway.public_key, HANDSHAKE_PROLOGUE,
 		   sizeof HANDSHAKE_PROLOGUE - 1);
 	d.bytes[0] = DATAGRAM_INITIATION;
+	d.bytes[7] = 0x10;
 	CU_ASSERT_EQUAL(noise_write_1(&x, (const uint8_t[32]){ 5 }, payload, sizeof payload, d.bytes + INITIATION_HEADER), ERR_OK);
 	mac_add(d.bytes, d.len, &p.gateway.s->jar.keys, NULL);
 	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_REPLY);
