@@ -122,7 +122,7 @@ lab_cuts_over() {
 	[ "$plan" = 0 ]
 }
 
-# One argument a link: linkem commands separated by ";". An unshaped lab: lab_up '' ''
+# One argument a link: linkem commands separated by ";", or "veth": no emulator.
 lab_up() {
 	local n=0 ns spec
 	[ -x "$B"/tests/system/linkem ] || lab_skip "no $B/tests/system/linkem: run make lab"
@@ -142,6 +142,16 @@ lab_up() {
 	lab_in g sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 	for spec in "$@"; do
 		n=$((n + 1))
+		if [ "$spec" = veth ]; then # no emulator: as fast as the kernel is
+			ip link add name p$n netns c type veth peer name p$n netns g
+			ip -n c addr add 10.77.$n.1/24 dev p$n
+			ip -n g addr add 10.77.$n.2/24 dev p$n
+			ip -n c link set p$n up
+			ip -n g link set p$n up
+			ip -n c addr add fd77:$n::1/64 dev p$n nodad
+			ip -n g addr add fd77:$n::2/64 dev p$n nodad
+			continue
+		fi
 		"$B"/tests/system/linkem -A c:p$n:10.77.$n.1/24 -B g:p$n:10.77.$n.2/24 -u "$LAB/link$n.ctl" ${LAB_VETH:+-v} \
 			>"$LAB/link$n.log" 2>&1 </dev/null &
 		lab_pids+=($!)
