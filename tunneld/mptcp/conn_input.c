@@ -396,6 +396,11 @@ static void opened(struct conn *c, struct sub *s, usec_t now_us)
 	c->snd_edge = dsn_add(c->snd_una, s->sf.snd_wnd);
 	c->snd_wnd = s->sf.snd_wnd;
 	count(c->engine->counters, CNT_MPCurrEstab);
+	/* A destination that speaks first was told "no room" before the third ACK came. */
+	if (c->short_write && !c->shutdown) {
+		c->short_write = false;
+		c->tell |= TELL_ROOM;
+	}
 	if (c->shutdown)
 		conn_input_close(c, IN_CLOSE, now_us);
 }

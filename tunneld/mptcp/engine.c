@@ -737,9 +737,9 @@ size_t engine_room(const struct engine *e, conn_id id)
 	struct conn *c = conn_of_host(e, id);
 	size_t room;
 
-	if (!c || c->shutdown || (c->state != M_ESTAB && c->state != M_CLOSE_WAIT))
+	if (!c || c->shutdown || (c->state != M_OPENING && c->state != M_ESTAB && c->state != M_CLOSE_WAIT))
 		return 0;
-	room = conn_room(c);
+	room = c->state == M_OPENING ? 0 : conn_room(c);
 	if (!room)
 		c->short_write = true;
 	return room;
