@@ -2,6 +2,7 @@
 #include "tunneld/io/http.h"
 
 #include <errno.h>
+#include <ev.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdlib.h>

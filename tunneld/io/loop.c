@@ -2,12 +2,18 @@
 #include "tunneld/io/loop.h"
 
 #include <assert.h>
+#include <ev.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 enum { SIGNALS_MAX = 4 };
+
+_Static_assert((int)LOOP_READ == EV_READ && (int)LOOP_WRITE == EV_WRITE, "loop.h names libev's bits");
+_Static_assert(sizeof(ev_io) <= sizeof ((struct loop_fd *)0)->io, "an ev_io fits");
+
+static ev_io *io_of(struct loop_fd *w) { return (ev_io *)(void *)w->io; }
 
 struct loop_signal {
 	ev_signal sig;
@@ -98,26 +104,29 @@ static void on_fd(struct ev_loop *ev, ev_io *io, int revents)
 
 void loop_fd_init(struct loop_fd *w, struct loop *l, int fd, void (*ready)(void *owner, int events), void *owner)
 {
-	*w = (struct loop_fd){ .loop = l, .ready = ready, .owner = owner };
-	ev_io_init(&w->io, on_fd, fd, 0);
-	w->io.data = w;
+	ev_io *io = io_of(w);
+
+	*w = (struct loop_fd){ .fd = fd, .loop = l, .ready = ready, .owner = owner };
+	ev_io_init(io, on_fd, fd, 0);
+	io->data = w;
 }
 
 void loop_fd_want(struct loop_fd *w, int events)
 {
+	ev_io *io = io_of(w);
 	bool active;
 
 	if (!w->loop)
 		return; /* never initialised: nothing is wanted of it */
-	active = ev_is_active(&w->io);
-	if (active && (w->io.events & (LOOP_READ | LOOP_WRITE)) == events)
+	active = ev_is_active(io);
+	if ((active ? io->events & (LOOP_READ | LOOP_WRITE) : 0) == events)
 		return;
 	if (active)
-		ev_io_stop(w->loop->ev, &w->io);
+		ev_io_stop(w->loop->ev, io);
 	if (!events)
 		return;
-	ev_io_set(&w->io, w->io.fd, events);
-	ev_io_start(w->loop->ev, &w->io);
+	ev_io_set(io, w->fd, events);
+	ev_io_start(w->loop->ev, io);
 }
 
 void loop_on_idle(struct loop *l, void (*idle)(void *owner), void *owner)

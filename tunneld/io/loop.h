@@ -12,18 +12,20 @@
 #ifndef PLAIT_IO_LOOP_H
 #define PLAIT_IO_LOOP_H
 
-#include <ev.h>
 #include <stdbool.h>
 
 #include "common/usec.h"
 
 struct loop;
+struct ev_loop;
 
-enum { LOOP_READ = EV_READ, LOOP_WRITE = EV_WRITE };
+enum { LOOP_READ = 1, LOOP_WRITE = 2 }; /* libev's, checked in loop.c */
 
 /* Embedded in its owner, who stops it before closing fd. */
 struct loop_fd {
-	ev_io io;
+	/* An ev_io. ev.h stays in loop.c: its EV_WRITE and the engine's would meet in the daemon. */
+	void *io[8];
+	int fd;
 	struct loop *loop;
 	void (*ready)(void *owner, int events);
 	void *owner;

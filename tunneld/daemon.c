@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "tunneld/daemon_state.h"
+#include "tunneld/io/clock.h"
+#include "tunneld/log.h"
+#include "tunneld/status.h"
+
+#define END_GRACE_US       (5 * USEC_PER_S)  /* for streams to end by themselves after SIGTERM */
+#define DEAD_TIMEOUT_US    (60 * USEC_PER_S)
+#define CLOSE_TIMEOUT_US   (60 * USEC_PER_S)
+#define CONNECT_TIMEOUT_US (127 * USEC_PER_S)
+enum {
+	ACTIONS_A_TURN = 4096,    /* then the sockets get theirs */
+	ACTIONS_A_FLUSH = 512,    /* datagrams do not wait for longer */
+	PEERS_SPARE = 32,         /* clients that SIGHUP may add beyond twice what there was */
+	SUBFLOWS_MAX = 8,
+};
+
+enum err daemon_event(struct daemon *d, struct event *ev)
+{
+	return engine_input(d->engine, ev, d->now_us);
+}
+
+/* Everything the engine wants now, then the datagrams leave. */
+static void drain(struct daemon *d)
+{
+	struct action act;
+	int turn = 0;
+
+	while (turn < ACTIONS_A_TURN && engine_output(d->engine, &act, d->now_us)) {
+		switch (act.kind) {
+		case ACT_SEND:
+			net_segment(d, &act);
+			break;
+		case ACT_PROBE: {
+			struct path_end *e = paths_by_id(d->paths, act.probe.path);
+
+			if (e)
+				paths_probe(d->paths, e, d->now_us);
+			break;
+		}
+		default:
+			flow_action(d, &act);
+		}
+		if (++turn % ACTIONS_A_FLUSH == 0) {
+			net_flush(d);
+			d->now_us = clock_now();
+		}
+	}
+	net_flush(d);
+	if (turn == ACTIONS_A_TURN)
+		loop_time_set(d->loop, d->now_us); /* there is more: look again at once */
+}
+
+static void on_idle(void *owner)
+{
+	struct daemon *d = owner;
+	usec_t next;
+
+	d->now_us = clock_now();
+	net_time(d);
+	flow_time(d);
+	drain(d);
+	if (d->ending && (!d->flow_count || d->now_us >= d->end_us)) {
+		if (d->flow_count) {
+			log_line(LOG_WARN, "%u connections did not end by themselves and are reset", d->flow_count);
+			flow_abort_every(d);
+			drain(d);
+		}
+		loop_end(d->loop);
+	}
+	next = usec_min(engine_deadline(d->engine), usec_min(net_deadline(d), d->waiting_deadline_us));
+	if (d->ending)
+		next = usec_min(next, d->end_us);
+	loop_time_set(d->loop, next);
+}
+
+static void on_time(void *owner)
+{
+	(void)owner; /* on_idle() comes next, and does it all */
+}
+
+/* --- peers --- */
+
+static bool peer_add(struct daemon *d, enum peer_kind kind, const char *name, const uint8_t key[KEY_SIZE])
+{
+	seal_peer peer;
+	enum err err = seal_peer_add(d->seal, key, &peer);
+	struct peer *p;
+
+	if (err == ERR_OK && peer >= d->peers_max)
+		err = ERR_FULL;
+	if (err != ERR_OK) {
+		log_line(LOG_ERROR, "peer %s: %s", name, err == ERR_MALFORMED ? "its public key is not usable" : err_text(err));
+		return false;
+	}
+	p = &d->peers[peer];
+	*p = (struct peer){ .kind = kind };
+	strcpy(p->name, name);
+	memcpy(p->public_key, key, KEY_SIZE);
+	return true;
+}
+
+static bool has_client(const struct config *c, const uint8_t key[KEY_SIZE])
+{
+	for (size_t i = 0; i < c->client_count; i++)
+		if (!memcmp(c->clients[i].public_key, key, KEY_SIZE))
+			return true;
+	return false;
+}
+
+/* --- signals --- */
+
+void daemon_end(struct daemon *d)
+{
+	if (d->ending) {
+		log_line(LOG_INFO, "told again: ending at once");
+		flow_abort_every(d);
+		d->end_us = d->now_us;
+		return;
+	}
+	log_line(LOG_INFO, "ending: %u connections have %d s to end", d->flow_count, (int)(END_GRACE_US / USEC_PER_S));
+	d->ending = true;
+	d->end_us = d->now_us + END_GRACE_US;
+	flow_stop_accepting(d);
+}
+
+static void on_end_signal(void *owner, int signal)
+{
+	struct daemon *d = owner;
+
+	(void)signal;
+	d->now_us = clock_now();
+	daemon_end(d);
+}
+
+static void use_egress(struct daemon *d)
+{
+	d->egress.allow = d->config->egress_allow.list;
+	d->egress.allow_count = d->config->egress_allow.count;
+	d->egress.deny = d->config->egress_deny.list;
+	d->egress.deny_count = d->config->egress_deny.count;
+}
+
+#define SWAP(type, a, b) do { type swap_ = (a); (a) = (b); (b) = swap_; } while (0)
+
+/* Clients, egress and bypass are taken anew; a client that stays does not notice. The rest needs a restart. */
+static void on_reload_signal(void *owner, int signal)
+{
+	struct daemon *d = owner;
+	struct config *old = d->config, *new = config_read(d->file, stderr);
+	unsigned added = 0, removed = 0;
+
+	(void)signal;
+	d->now_us = clock_now();
+	if (!new) {
+		log_line(LOG_ERROR, "the new config is refused (see above); the old one stays");
+		return;
+	}
+	if (new->gateway != old->gateway || new->client != old->client) {
+		log_line(LOG_ERROR, "a role comes or goes by a restart only; the old config stays");
+		config_free(new);
+		return;
+	}
+	for (peer_id peer = 0; peer < d->peers_max; peer++) {
+		struct peer *p = &d->peers[peer];
+
+		if (p->kind != PEER_CLIENT || has_client(new, p->public_key))
+			continue;
+		log_line(LOG_INFO, "client %s removed", p->name);
+		flow_abort_peer(d, peer);
+		drain(d); /* their last words, while there is a key for them */
+		net_peer_gone(d, peer, false);
+		seal_peer_remove(d->seal, peer);
+		p->kind = PEER_NONE;
+		removed++;
+	}
+	for (size_t i = 0; i < new->client_count; i++) {
+		struct peer *known = NULL;
+
+		for (peer_id peer = 0; peer < d->peers_max && !known; peer++)
+			if (d->peers[peer].kind == PEER_CLIENT &&
+			    !memcmp(d->peers[peer].public_key, new->clients[i].public_key, KEY_SIZE))
+				known = &d->peers[peer];
+		if (known)
+			strcpy(known->name, new->clients[i].name);
+		else if (peer_add(d, PEER_CLIENT, new->clients[i].name, new->clients[i].public_key))
+			added++;
+	}
+	SWAP(struct config_client_key *, old->clients, new->clients);
+	SWAP(size_t, old->client_count, new->client_count);
+	SWAP(struct config_cidrs, old->egress_allow, new->egress_allow);
+	SWAP(struct config_cidrs, old->egress_deny, new->egress_deny);
+	SWAP(struct config_cidrs, old->bypass, new->bypass);
+	use_egress(d);
+	if (d->park)
+		park_set_bypass(d->park, old->bypass.list, old->bypass.count);
+	config_free(new);
+	log_line(LOG_INFO, "reloaded: %u clients added, %u removed; egress and bypass as in the file", added, removed);
+}
+
+/* --- life --- */
+
+static bool engine_open(struct daemon *d, uint32_t paths_max)
+{
+	const struct config *c = d->config;
+	struct engine_config ec = {
+		.connections_max = c->connections_max, .paths_max = paths_max, .memory_max = c->memory_bytes,
+		.congestion = c->congestion, .scheduler = c->scheduler, .checksum = c->checksum,
+		.fastclose = c->fastclose_ack ? FASTCLOSE_ACK : FASTCLOSE_RST, .form = SEGMENT_SEALED,
+		.gateway = c->gateway, .subflows_max = SUBFLOWS_MAX, .connect_timeout_us = CONNECT_TIMEOUT_US,
+		.dead_timeout_us = DEAD_TIMEOUT_US, .close_timeout_us = CLOSE_TIMEOUT_US,
+		.uperf_timeout_ms = c->uperf_timeout_ms, .uperf_l_limit_ms = c->uperf_l_limit_ms,
+		.uperf_u_limit_ms = c->uperf_u_limit_ms, .user_timeout_ms = c->user_timeout_ms,
+		.counters = &d->counters,
+	};
+	uint8_t seed[32];
+
+	if (getrandom(seed, sizeof seed, 0) != sizeof seed)
+		return false;
+	d->engine = engine_new(&ec, seed, d->now_us);
+	memset(seed, 0, sizeof seed);
+	return d->engine != NULL;
+}
+
+static bool seal_open(struct daemon *d)
+{
+	struct seal_config sc = {
+		.private_key = d->config->private_key,
+		.capabilities = CAP_AES_256_GCM | CAP_LONG_MP_PRIO | CAP_UPERF | CAP_FAULT_ANNOUNCE,
+		.peers_max = d->peers_max, .responder = d->config->gateway, .counters = &d->counters,
+		.wall_us = clock_wall(),
+	};
+	uint8_t seed[32];
+
+	if (getrandom(seed, sizeof seed, 0) != sizeof seed)
+		return false;
+	d->seal = seal_new(&sc, seed, d->now_us);
+	memset(seed, 0, sizeof seed);
+	return d->seal != NULL;
+}
+
+static void raise_fd_limit(uint32_t connections)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r))
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+	/* A parked connect holds two for a moment, everything else is a handful. */
+	if (r.rlim_max != RLIM_INFINITY && r.rlim_max < (rlim_t)connections + 64)
+		log_line(LOG_WARN, "limits.connections is %u, but only %llu descriptors may be open (ulimit -Hn)", connections,
+			 (unsigned long long)r.rlim_max);
+}
+
+static int open_all(struct daemon *d)
+{
+	const struct config *c = d->config;
+	size_t peers = c->client_count + c->gateway_count;
+	const char *why;
+
+	d->peers_max = (uint32_t)(2 * peers + PEERS_SPARE < ENGINE_PEERS_MAX ? 2 * peers + PEERS_SPARE : ENGINE_PEERS_MAX);
+	d->peers = calloc(d->peers_max, sizeof *d->peers);
+	d->loop = loop_new();
+	if (!d->peers || !d->loop || udp_pool_open(&d->pool, &d->counters) || !seal_open(d)) {
+		log_line(LOG_ERROR, "cannot start: %s", strerror(errno));
+		return 1;
+	}
+	for (size_t i = 0; i < c->gateway_count; i++)
+		if (!peer_add(d, PEER_GATEWAY, c->gateways[i].name, c->gateways[i].public_key))
+			return 1;
+	for (size_t i = 0; i < c->client_count; i++)
+		if (!peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
+			return 1;
+	if (!engine_open(d, d->peers_max * PATHS_PER_PEER < PATHS_MAX ? d->peers_max * PATHS_PER_PEER : PATHS_MAX)) {
+		log_line(LOG_ERROR, "the engine cannot start: out of memory for %u connections?", c->connections_max);
+		return 1;
+	}
+	d->egress.counters = &d->counters;
+	use_egress(d);
+	if (flow_open_all(d) || net_open(d))
+		return 1;
+	d->http = http_new(d->loop, c->status_socket, &c->status_http, status_answer, d, &why);
+	if (!d->http) {
+		log_line(LOG_ERROR, "%s (%s): %s", why, c->status_socket, strerror(errno));
+		return 1;
+	}
+	loop_on_idle(d->loop, on_idle, d);
+	loop_on_time(d->loop, on_time, d);
+	loop_on_signal(d->loop, SIGTERM, on_end_signal, d);
+	loop_on_signal(d->loop, SIGINT, on_end_signal, d);
+	loop_on_signal(d->loop, SIGHUP, on_reload_signal, d);
+	return 0;
+}
+
+static void close_all(struct daemon *d)
+{
+	if (d->http)
+		http_free(d->http);
+	if (d->flows)
+		flow_close_all(d);
+	if (d->paths)
+		net_close(d);
+	if (d->engine)
+		engine_free(d->engine);
+	if (d->seal)
+		seal_free(d->seal);
+	udp_pool_close(&d->pool);
+	if (d->loop)
+		loop_free(d->loop);
+	free(d->own);
+	free(d->peers);
+	config_free(d->config);
+	free(d);
+}
+
+int daemon_run(struct config *config, const char *file)
+{
+	struct daemon *d = calloc(1, sizeof *d);
+	int status;
+
+	if (!d) {
+		config_free(config);
+		return 1;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	d->config = config;
+	d->file = file;
+	d->started_us = d->now_us = clock_now();
+	raise_fd_limit(config->connections_max);
+	status = open_all(d);
+	if (!status) {
+		loop_run(d->loop);
+		log_line(LOG_INFO, "ended");
+	}
+	close_all(d);
+	return status;
+}

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Local streams: parked connects and dialled destinations on one side, the engine's connections on
+ * the other. Bytes wait in the kernel or in the engine, never here (but for `carry`, see below).
+ */
+#include "tunneld/daemon_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tunneld/io/clock.h"
+#include "tunneld/log.h"
+#include "tunneld/verdict.h"
+
+#define TEXT(a) addr_print((a), (char[ADDR_TEXT_MAX]){ 0 })
+
+/* As the kernel's own: tcp_syn_retries 6 make 127 s. */
+#define CONNECT_TIMEOUT_US (127 * USEC_PER_S)
+enum { READS_A_TURN = 4 };
+
+/* --- the table --- */
+
+static void state(struct daemon *d, struct flow *f, enum flow_state now)
+{
+	d->flow_states[f->state]--;
+	d->flow_states[now]++;
+	f->state = now;
+}
+
+static struct flow *flow_new(struct daemon *d, enum flow_state as, const struct addr *destination)
+{
+	struct flow *f = d->free_flow;
+	uint32_t index, generation;
+
+	if (!f) {
+		count(&d->counters, CNT_FlowsFull);
+		return NULL;
+	}
+	d->free_flow = f->next;
+	index = f->index;
+	generation = f->generation + 1;
+	*f = (struct flow){ .daemon = d, .index = index, .generation = generation ? generation : 1, .destination = *destination };
+	f->stream.fd = f->dial.fd = -1;
+	f->since_us = d->now_us;
+	f->give_up_us = USEC_NEVER;
+	state(d, f, as);
+	d->flow_count++;
+	return f;
+}
+
+static uint64_t host_of(const struct flow *f) { return (uint64_t)f->generation << 32 | f->index; }
+
+static struct flow *flow_of_host(struct daemon *d, uint64_t host)
+{
+	uint32_t index = (uint32_t)host;
+	struct flow *f = index < d->config->connections_max ? &d->flows[index] : NULL;
+
+	return f && f->state != FLOW_FREE && host_of(f) == host ? f : NULL;
+}
+
+static struct flow **park_bucket(struct daemon *d, park_id park)
+{
+	return &d->by_park[(park * UINT64_C(0x9e3779b97f4a7c15) >> 32) & d->by_park_mask];
+}
+
+static struct flow *flow_of_park(struct daemon *d, park_id park)
+{
+	struct flow *f = *park_bucket(d, park);
+
+	while (f && f->park != park)
+		f = f->next;
+	return f;
+}
+
+static void park_known(struct daemon *d, struct flow *f, park_id park)
+{
+	struct flow **b = park_bucket(d, park);
+
+	f->park = park;
+	f->next = *b;
+	*b = f;
+}
+
+/* What it holds outside has been dealt with. */
+static void flow_free(struct daemon *d, struct flow *f)
+{
+	assert(f->state != FLOW_FREE && f->stream.fd < 0 && f->dial.fd < 0);
+	if (f->park) {
+		struct flow **at = park_bucket(d, f->park);
+
+		while (*at != f)
+			at = &(*at)->next;
+		*at = f->next;
+	}
+	free(f->carry);
+	f->carry = NULL;
+	state(d, f, FLOW_FREE);
+	f->next = d->free_flow;
+	d->free_flow = f;
+	d->flow_count--;
+}
+
+/* --- ends --- */
+
+static void engine_abort(struct daemon *d, struct flow *f)
+{
+	struct event ev = { .kind = EV_ABORT, .conn = f->conn };
+
+	if (f->conn)
+		(void)daemon_event(d, &ev);
+	f->conn = 0;
+}
+
+/* The local side goes by RST, or fails its connect; the engine's side is dead already. */
+static void local_reset(struct daemon *d, struct flow *f, enum open_result why)
+{
+	if (f->dial.fd >= 0)
+		dial_cancel(&f->dial);
+	if (f->stream.fd >= 0) {
+		stream_reset(&f->stream);
+		if (f->park)
+			park_closed(d->park, f->park);
+	} else if (f->park) {
+		count(&d->counters, CNT_ConnectsFailed);
+		park_fail(d->park, f->park, verdict_errno(why));
+	}
+	flow_free(d, f);
+}
+
+/* The local side is dead already, by RST. */
+static void stream_died(struct daemon *d, struct flow *f)
+{
+	count(&d->counters, CNT_StreamsReset);
+	stream_close(&f->stream);
+	if (f->park)
+		park_closed(d->park, f->park);
+	engine_abort(d, f);
+	flow_free(d, f);
+}
+
+/* --- bytes --- */
+
+/* Engine to application, as far as it takes them. False: f is no more. */
+static bool deliver(struct daemon *d, struct flow *f)
+{
+	const uint8_t *bytes;
+	size_t len, n;
+
+	while ((len = engine_readable(d->engine, f->conn, &bytes))) {
+		struct event ev = { .kind = EV_CONSUMED, .consumed = { .conn = f->conn } };
+		enum stream_result r = stream_write(&f->stream, bytes, len, &n);
+
+		if (r == STREAM_RESET) {
+			stream_died(d, f);
+			return false;
+		}
+		if (r == STREAM_AGAIN) {
+			f->full = true;
+			stream_want_write(&f->stream, true);
+			return true;
+		}
+		f->bytes_out += n;
+		ev.consumed.len = n;
+		(void)daemon_event(d, &ev);
+	}
+	f->full = false;
+	stream_want_write(&f->stream, false);
+	return true;
+}
+
+/* True: the engine took all there was to carry. */
+static bool carried(struct daemon *d, struct flow *f)
+{
+	struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn, .bytes = f->carry, .len = f->carry_len } };
+
+	if (!f->carry)
+		return true;
+	if (daemon_event(d, &ev) != ERR_OK)
+		return false;
+	f->carry_len -= ev.write.taken;
+	if (f->carry_len) {
+		memmove(f->carry, f->carry + ev.write.taken, f->carry_len);
+		return false;
+	}
+	free(f->carry);
+	f->carry = NULL;
+	return true;
+}
+
+/* Application to engine, while there is room. ACT_ROOM comes when there is some again. */
+static void on_readable(void *owner)
+{
+	struct flow *f = owner;
+	struct daemon *d = f->daemon;
+
+	d->now_us = clock_now();
+	for (int turn = 0; turn < READS_A_TURN; turn++) {
+		struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn, .bytes = d->scratch } };
+		size_t room = carried(d, f) ? engine_room(d->engine, f->conn) : 0;
+		enum stream_result r;
+
+		if (!room) {
+			stream_want_read(&f->stream, false);
+			return;
+		}
+		r = stream_read(&f->stream, d->scratch, room < SCRATCH ? room : SCRATCH, &ev.write.len);
+		if (r == STREAM_AGAIN)
+			return;
+		if (r == STREAM_RESET) {
+			stream_died(d, f);
+			return;
+		}
+		if (r == STREAM_EOF) {
+			f->read_ended = true;
+			stream_want_read(&f->stream, false);
+			ev = (struct event){ .kind = EV_SHUTDOWN, .conn = f->conn };
+			(void)daemon_event(d, &ev);
+			return;
+		}
+		f->bytes_in += ev.write.len;
+		if (daemon_event(d, &ev) != ERR_OK || ev.write.taken == ev.write.len)
+			continue;
+		/* The pool ran short between the promise and the write: rare, so the data path has no buffer for it. */
+		f->carry_len = ev.write.len - ev.write.taken;
+		f->carry = malloc(f->carry_len);
+		if (!f->carry) {
+			engine_abort(d, f);
+			local_reset(d, f, OPEN_NO_RESOURCES);
+			return;
+		}
+		memcpy(f->carry, d->scratch + ev.write.taken, f->carry_len);
+	}
+}
+
+static void on_writable(void *owner)
+{
+	struct flow *f = owner;
+
+	f->daemon->now_us = clock_now();
+	(void)deliver(f->daemon, f);
+}
+
+static void on_reset(void *owner)
+{
+	struct flow *f = owner;
+
+	f->daemon->now_us = clock_now();
+	stream_died(f->daemon, f);
+}
+
+const struct stream_events flow_stream_events = { .readable = on_readable, .writable = on_writable, .reset = on_reset };
+
+/* The local side is connected by fd. */
+static void opened(struct daemon *d, struct flow *f, int fd)
+{
+	int error = stream_open(&f->stream, &d->streams, fd, f);
+
+	if (error) {
+		log_line(LOG_WARN, "%s: %s", TEXT(&f->destination), strerror(error));
+		engine_abort(d, f);
+		if (f->park)
+			park_closed(d->park, f->park);
+		flow_free(d, f);
+		return;
+	}
+	state(d, f, FLOW_OPEN);
+	f->give_up_us = USEC_NEVER;
+	stream_want_read(&f->stream, true);
+	if (deliver(d, f) && f->eof_waits) {
+		f->write_ended = true;
+		stream_end_writing(&f->stream);
+	}
+}
+
+/* --- client: parked connects --- */
+
+static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
+{
+	struct event ev = {
+		.kind = EV_CONNECT,
+		.connect = { .peer = gateway, .host = host_of(f), .destination = f->destination },
+	};
+	enum err err;
+
+	state(d, f, FLOW_OPENING);
+	f->peer = gateway;
+	err = daemon_event(d, &ev);
+	if (err != ERR_OK) {
+		log_line(LOG_WARN, "%s: the engine refuses: %s", TEXT(&f->destination), err_text(err));
+		local_reset(d, f, err == ERR_FULL ? OPEN_NO_RESOURCES : OPEN_NO_PATH);
+		return;
+	}
+	f->conn = ev.connect.conn;
+}
+
+static void on_park_connect(void *ctx, park_id id, const struct addr *dest, const struct park_caller *who)
+{
+	struct daemon *d = ctx;
+	struct addr to = addr_unmap(dest);
+	struct flow *f;
+	peer_id gateway;
+
+	d->now_us = clock_now();
+	count(&d->counters, CNT_ConnectsAsked);
+	if (!net_any_path(d)) {
+		count(&d->counters, CNT_ConnectsFailed);
+		park_fail(d->park, id, ENETUNREACH);
+		return;
+	}
+	f = flow_new(d, FLOW_WAITING, &to);
+	if (!f) {
+		count(&d->counters, CNT_ConnectsFailed);
+		park_fail(d->park, id, ENOBUFS);
+		return;
+	}
+	park_known(d, f, id);
+	f->pid = who->pid;
+	memcpy(f->comm, who->comm, sizeof f->comm);
+	if (net_gateway(d, &gateway)) {
+		connect_flow(d, f, gateway);
+		return;
+	}
+	f->give_up_us = d->now_us + CONNECT_TIMEOUT_US;
+	d->waiting_deadline_us = usec_min(d->waiting_deadline_us, f->give_up_us);
+}
+
+static void on_park_stream(void *ctx, park_id id, int fd)
+{
+	struct daemon *d = ctx;
+	struct flow *f = flow_of_park(d, id);
+
+	d->now_us = clock_now();
+	assert(f && f->state == FLOW_COMPLETING);
+	opened(d, f, fd);
+}
+
+static void on_park_cancel(void *ctx, park_id id)
+{
+	struct daemon *d = ctx;
+	struct flow *f = flow_of_park(d, id);
+
+	if (!f)
+		return;
+	d->now_us = clock_now();
+	engine_abort(d, f);
+	flow_free(d, f);
+}
+
+static const struct park_callbacks park_callbacks = {
+	.on_connect = on_park_connect, .on_stream = on_park_stream, .on_cancel = on_park_cancel,
+};
+
+void flow_gateway_ready(struct daemon *d)
+{
+	peer_id gateway;
+
+	if (!d->flow_states[FLOW_WAITING] || !net_gateway(d, &gateway))
+		return;
+	for (uint32_t i = 0; i < d->config->connections_max && d->flow_states[FLOW_WAITING]; i++)
+		if (d->flows[i].state == FLOW_WAITING)
+			connect_flow(d, &d->flows[i], gateway);
+	d->waiting_deadline_us = USEC_NEVER;
+}
+
+static void client_opened(struct daemon *d, struct flow *f, const struct action *act)
+{
+	int fd;
+
+	if (act->opened.result != OPEN_OK) {
+		f->conn = 0;
+		log_line(LOG_DEBUG, "%s: %s", TEXT(&f->destination), open_result_text(act->opened.result));
+		local_reset(d, f, act->opened.result);
+		return;
+	}
+	count(&d->counters, CNT_ConnectsOpened);
+	state(d, f, FLOW_COMPLETING);
+	if (park_complete(d->park, f->park, &fd))
+		opened(d, f, fd);
+	/* Else on_park_stream() or on_park_cancel() comes. */
+}
+
+/* --- gateway: dialling --- */
+
+static void dialled_event(struct daemon *d, struct flow *f, enum open_result result, int icmp_code)
+{
+	struct event ev = {
+		.kind = EV_DIALLED,
+		.dialled = { .conn = f->conn, .host = host_of(f), .result = result, .icmp_code = (uint8_t)icmp_code },
+	};
+
+	if (result != OPEN_OK)
+		count(&d->counters, CNT_DialsFailed);
+	if (daemon_event(d, &ev) == ERR_OK && result == OPEN_OK)
+		return;
+	f->conn = 0;
+	local_reset(d, f, result);
+}
+
+static void on_dialled(void *owner, int fd, int error)
+{
+	struct flow *f = owner;
+	struct daemon *d = f->daemon;
+
+	d->now_us = clock_now();
+	if (error) {
+		log_line(LOG_DEBUG, "%s for %s: %s", TEXT(&f->destination), d->peers[f->peer].name, strerror(error));
+		dialled_event(d, f, verdict_of_errno(error), verdict_icmp_code(error));
+		return;
+	}
+	error = stream_open(&f->stream, &d->streams, fd, f);
+	if (error) {
+		dialled_event(d, f, verdict_of_errno(error), verdict_icmp_code(error));
+		return;
+	}
+	state(d, f, FLOW_OPEN);
+	stream_want_read(&f->stream, true);
+	dialled_event(d, f, OPEN_OK, 0);
+}
+
+static void dial(struct daemon *d, const struct action *act)
+{
+	struct flow *f = flow_new(d, FLOW_DIALLING, &act->dial.destination);
+	struct event refused = { .kind = EV_DIALLED, .dialled = { .conn = act->conn, .result = OPEN_NO_RESOURCES, .icmp_code = 1 } };
+	const char *why;
+	int error;
+
+	if (!f || d->ending) {
+		(void)daemon_event(d, &refused);
+		if (f)
+			flow_free(d, f);
+		return;
+	}
+	f->conn = act->conn;
+	f->peer = act->dial.peer;
+	why = egress_refuses(&d->egress, &f->destination);
+	if (why) {
+		log_line(LOG_INFO, "refused %s for %s: %s", TEXT(&f->destination), d->peers[f->peer].name, why);
+		dialled_event(d, f, OPEN_PROHIBITED, 13);
+		return;
+	}
+	count(&d->counters, CNT_DialsStarted);
+	error = dial_start(&f->dial, d->loop, &f->destination, on_dialled, f);
+	if (error) {
+		f->dial.fd = -1;
+		dialled_event(d, f, verdict_of_errno(error), verdict_icmp_code(error));
+	}
+}
+
+/* --- from the engine --- */
+
+/* While it dials the engine does not know our name for it. */
+static struct flow *flow_of_action(struct daemon *d, const struct action *act)
+{
+	struct flow *f = flow_of_host(d, act->host);
+
+	if (f && f->conn == act->conn)
+		return f;
+	for (uint32_t i = 0; d->flow_states[FLOW_DIALLING] && i < d->config->connections_max; i++)
+		if (d->flows[i].state == FLOW_DIALLING && d->flows[i].conn == act->conn)
+			return &d->flows[i];
+	return NULL;
+}
+
+void flow_action(struct daemon *d, const struct action *act)
+{
+	struct flow *f;
+
+	if (act->kind == ACT_DIAL) {
+		dial(d, act);
+		return;
+	}
+	f = flow_of_action(d, act);
+	if (!f)
+		return; /* ended here while the engine was telling */
+	switch (act->kind) {
+	case ACT_OPENED:
+		client_opened(d, f, act);
+		break;
+	case ACT_DATA:
+		/* Without a reader the offer stays unanswered; deliver() finds the bytes when there is one. */
+		if (f->state == FLOW_OPEN && !f->full)
+			(void)deliver(d, f);
+		break;
+	case ACT_EOF:
+		if (f->state == FLOW_OPEN) {
+			f->write_ended = true;
+			stream_end_writing(&f->stream);
+		} else {
+			f->eof_waits = true;
+		}
+		break;
+	case ACT_ROOM:
+		if (f->state == FLOW_OPEN && !f->read_ended)
+			stream_want_read(&f->stream, true);
+		break;
+	case ACT_RESET:
+		f->conn = 0;
+		local_reset(d, f, act->reset.why == OPEN_OK ? OPEN_RESET : act->reset.why);
+		break;
+	case ACT_CLOSED:
+		f->conn = 0;
+		if (f->state != FLOW_OPEN) {
+			local_reset(d, f, OPEN_RESET);
+			break;
+		}
+		stream_close(&f->stream);
+		if (f->park)
+			park_closed(d->park, f->park);
+		flow_free(d, f);
+		break;
+	case ACT_SEND:
+	case ACT_DIAL:
+	case ACT_PROBE:
+		break; /* not about a stream */
+	}
+}
+
+/* --- time, ends --- */
+
+void flow_time(struct daemon *d)
+{
+	usec_t next = USEC_NEVER;
+
+	if (d->now_us < d->waiting_deadline_us)
+		return;
+	for (uint32_t i = 0; i < d->config->connections_max && d->flow_states[FLOW_WAITING]; i++) {
+		struct flow *f = &d->flows[i];
+
+		if (f->state != FLOW_WAITING)
+			continue;
+		if (d->now_us >= f->give_up_us)
+			local_reset(d, f, OPEN_TIMED_OUT);
+		else
+			next = usec_min(next, f->give_up_us);
+	}
+	d->waiting_deadline_us = next;
+}
+
+void flow_abort_peer(struct daemon *d, peer_id peer)
+{
+	for (uint32_t i = 0; i < d->config->connections_max; i++) {
+		struct flow *f = &d->flows[i];
+
+		if (f->state == FLOW_FREE || f->state == FLOW_WAITING || f->peer != peer)
+			continue;
+		engine_abort(d, f);
+		local_reset(d, f, OPEN_RESET);
+	}
+}
+
+void flow_abort_every(struct daemon *d)
+{
+	for (uint32_t i = 0; i < d->config->connections_max; i++) {
+		if (d->flows[i].state == FLOW_FREE)
+			continue;
+		engine_abort(d, &d->flows[i]);
+		local_reset(d, &d->flows[i], OPEN_REFUSED);
+	}
+}
+
+void flow_stop_accepting(struct daemon *d)
+{
+	for (uint32_t i = 0; i < d->config->connections_max; i++) {
+		struct flow *f = &d->flows[i];
+
+		/* Not yet opened: refused, as by a machine that shuts down. */
+		if (f->state == FLOW_WAITING || f->state == FLOW_OPENING || f->state == FLOW_DIALLING) {
+			engine_abort(d, f);
+			local_reset(d, f, OPEN_REFUSED);
+		}
+	}
+}
+
+int flow_open_all(struct daemon *d)
+{
+	struct park_config pc = {
+		.socket = d->config->client_socket, .any_user = d->config->client_socket_any_user,
+		.bypass = d->config->bypass.list, .bypass_count = d->config->bypass.count,
+		.streams_max = d->config->connections_max,
+	};
+	uint32_t n = d->config->connections_max, buckets = 64;
+	const char *why;
+	int error;
+
+	while (buckets < n)
+		buckets *= 2;
+	d->flows = calloc(n, sizeof *d->flows);
+	d->by_park = calloc(buckets, sizeof *d->by_park);
+	d->scratch = malloc(SCRATCH);
+	if (!d->flows || !d->by_park || !d->scratch) {
+		log_line(LOG_ERROR, "out of memory for %u connections", n);
+		return 1;
+	}
+	d->by_park_mask = buckets - 1;
+	for (uint32_t i = n; i--;) {
+		d->flows[i].index = i;
+		d->flows[i].daemon = d;
+		d->flows[i].stream.fd = d->flows[i].dial.fd = -1;
+		d->flows[i].next = d->free_flow;
+		d->free_flow = &d->flows[i];
+	}
+	d->flow_states[FLOW_FREE] = n;
+	d->waiting_deadline_us = USEC_NEVER;
+	error = stream_set_open(&d->streams, d->loop, &flow_stream_events);
+	if (error) {
+		log_line(LOG_ERROR, "epoll: %s", strerror(error));
+		return 1;
+	}
+	if (!d->config->client)
+		return 0;
+	d->park = park_new(loop_ev(d->loop), &pc, &park_callbacks, d, &why);
+	if (!d->park) {
+		log_line(LOG_ERROR, "%s: %s: %s", d->config->client_socket, why, strerror(errno));
+		return 1;
+	}
+	log_line(LOG_INFO, "applications are served at %s", d->config->client_socket);
+	return 0;
+}
+
+void flow_close_all(struct daemon *d)
+{
+	if (d->park)
+		park_free(d->park);
+	if (d->streams.loop)
+		stream_set_close(&d->streams);
+	free(d->flows);
+	free(d->by_park);
+	free(d->scratch);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* The daemon's tables, for daemon*.c and (to read) status.c. */
+#ifndef PLAIT_DAEMON_STATE_H
+#define PLAIT_DAEMON_STATE_H
+
+#include "tunneld/config.h"
+#include "tunneld/egress.h"
+#include "tunneld/io/dial.h"
+#include "tunneld/io/http.h"
+#include "tunneld/io/ifaddrs.h"
+#include "tunneld/io/loop.h"
+#include "tunneld/io/park.h"
+#include "tunneld/io/stream.h"
+#include "tunneld/io/udp.h"
+#include "tunneld/mptcp/engine.h"
+#include "tunneld/paths.h"
+#include "tunneld/seal/seal.h"
+
+enum flow_state {
+	FLOW_FREE,
+	FLOW_WAITING,     /* client: parked, no path to a gateway answers yet */
+	FLOW_OPENING,     /* client: EV_CONNECT is with the engine */
+	FLOW_COMPLETING,  /* client: opened; the application's end is being joined */
+	FLOW_DIALLING,    /* gateway */
+	FLOW_OPEN,        /* stream is connected */
+	FLOW_STATES,
+};
+
+/* One application stream: a local connection tied to a connection of the engine. */
+struct flow {
+	struct daemon *daemon;
+	enum flow_state state;
+	uint32_t index, generation; /* together the engine's `host` value of it */
+	struct flow *next;          /* among the free; or in its park bucket */
+	conn_id conn;               /* 0: none (any more) */
+	peer_id peer;
+	park_id park;               /* client */
+	pid_t pid;
+	char comm[16];
+	struct addr destination;
+	struct dial dial;
+	struct stream stream;
+	bool read_ended, write_ended;
+	bool eof_waits;             /* ACT_EOF came before the application's end was joined */
+	bool full;                  /* the application takes no more; an offer of the engine waits */
+	uint8_t *carry;             /* read but not taken by the engine: only when its memory ran short */
+	size_t carry_len;
+	usec_t since_us, give_up_us; /* WAITING: when it times out */
+	uint64_t bytes_in, bytes_out; /* from, to the application */
+};
+
+enum peer_kind { PEER_NONE, PEER_CLIENT /* of our gateway */, PEER_GATEWAY /* we are its client */ };
+
+struct peer {
+	enum peer_kind kind;
+	char name[CONFIG_NAME_MAX];
+	uint8_t public_key[KEY_SIZE];
+	uint64_t epoch;             /* of the process at the other end; 0: not heard of */
+	bool ready_told;
+	usec_t handshake_sent_us;
+	uint32_t handshake_attempt;
+};
+
+struct daemon {
+	struct config *config;
+	const char *file;
+	struct loop *loop;
+	usec_t now_us;              /* of the event being handled */
+	usec_t started_us;
+	struct counters counters;
+
+	struct udp_pool pool;
+	struct udp listen[CONFIG_ADDRESSES_MAX];
+	struct udp_batch reply;
+	struct path_end *dirty;     /* ends with a batch to flush */
+
+	struct seal *seal;
+	struct engine *engine;
+	struct paths *paths;
+	struct peer *peers;         /* by seal_peer, which is the engine's peer_id too */
+	uint32_t peers_max;
+
+	struct ifaddrs interfaces;
+	struct ifaddrs_watch ifaddrs_watch;
+	bool interfaces_changed;
+	struct addr *own;           /* every address of this machine */
+	size_t own_count;
+	struct egress egress;
+
+	struct stream_set streams;
+	struct park *park;
+	struct flow *flows;         /* config->connections_max */
+	struct flow *free_flow;
+	uint32_t flow_count, flow_states[FLOW_STATES];
+	struct flow **by_park;      /* buckets */
+	uint32_t by_park_mask;
+	uint8_t *scratch;           /* SCRATCH bytes, read into */
+	usec_t waiting_deadline_us;
+
+	struct http *http;
+
+	bool ending;
+	usec_t end_us;
+};
+
+enum { SCRATCH = 256 << 10 };
+
+/* --- daemon.c --- */
+void daemon_end(struct daemon *d);
+
+/* --- daemon_net.c: datagrams, sessions, paths --- */
+int net_open(struct daemon *d); /* 0, or 1 with the reason on stderr */
+void net_close(struct daemon *d);
+/* Handshakes, probes and what they led to. */
+void net_time(struct daemon *d);
+usec_t net_deadline(const struct daemon *d);
+void net_segment(struct daemon *d, const struct action *act);
+void net_flush(struct daemon *d);
+/* A gateway to open connections through: the first, in the config's order, that has a session and a path. */
+bool net_gateway(struct daemon *d, peer_id *out);
+/* Is there any way out at all? If not, waiting is pointless. */
+bool net_any_path(struct daemon *d);
+void net_peer_gone(struct daemon *d, peer_id peer, bool tell);
+
+/* --- daemon_flow.c: local streams --- */
+int flow_open_all(struct daemon *d);
+void flow_close_all(struct daemon *d);
+void flow_action(struct daemon *d, const struct action *act);
+void flow_time(struct daemon *d);
+void flow_gateway_ready(struct daemon *d); /* those that wait may go */
+void flow_abort_peer(struct daemon *d, peer_id peer);
+void flow_abort_every(struct daemon *d);
+void flow_stop_accepting(struct daemon *d);
+extern const struct stream_events flow_stream_events;
+
+/* Into the engine; its refusals are counted by itself. */
+enum err daemon_event(struct daemon *d, struct event *ev);
+
+#endif
