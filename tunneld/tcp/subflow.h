@@ -68,7 +68,7 @@ struct subflow {
 	enum subflow_state state;
 
 	/* send side, RFC 9293 3.3.1; wnd is kept by the owner for MPTCP, by us for its own limit */
-	struct ssn iss, snd_una, snd_nxt, snd_max;
+	struct ssn iss, snd_una, snd_nxt; /* snd_nxt never moves back: what is lost is sent again from the scoreboard */
 	uint32_t snd_wnd;          /* peer's last window, scaled, in bytes beyond snd_una */
 	uint8_t snd_wscale;
 	bool fin_queued, fin_sent;
@@ -90,26 +90,46 @@ struct subflow {
 	bool ack_now;
 	uint32_t ack_pending_bytes;
 	usec_t ack_deadline_us;
-	usec_t rto_deadline_us, tlp_deadline_us, rack_deadline_us, persist_deadline_us, time_wait_deadline_us;
+	usec_t rto_deadline_us, tlp_deadline_us, rack_deadline_us, time_wait_deadline_us;
 	usec_t pace_next_us;
 	uint8_t syn_sent_count;
 
 	struct rtt rtt;
 	struct scoreboard board;
 	struct cc cc;
-	/* ... the tcp folder adds what it needs; others read, never write */
 	uint64_t bytes_sent, bytes_received, bytes_acked;
 	uint64_t retransmitted_segments, retransmitted_bytes;
 	usec_t last_rcv_us, last_snd_us, last_progress_us;
-	struct ssn dsack_end;      /* most recent duplicate to report, RFC 2883 */
+
+	/* the rest is this folder's own */
+	struct ssn snd_wl1, snd_wl2;   /* which segment the window came from, RFC 9293 3.3.1 */
+	uint32_t max_wnd;              /* largest window the peer ever offered, RFC 5961 5 */
+	uint8_t syn_payload;           /* bytes that ride in our SYN or SYN/ACK */
+	bool accepted;                 /* passive: the SYN/ACK may go */
+	bool syn_due;                  /* SYN or SYN/ACK is to be sent (again) */
+	bool probe_due;                /* a tail loss probe is to be sent */
+	uint8_t quick_acks;            /* this many more are not delayed: the peer is in slow start */
+	uint8_t dup_acks;              /* in a row, for a peer without SACK */
+	uint64_t last_ooo;             /* offset of the newest segment beyond a hole: its block comes first, RFC 2018 4 */
+	struct ssn dsack_start, dsack_end; /* newest duplicate, to be reported once, RFC 2883 */
 	bool dsack_pending;
-	uint8_t challenge_acks;    /* in this second, RFC 5961 7 */
+	uint8_t challenge_acks;        /* sent in this second, RFC 5961 7 */
 	usec_t challenge_second_us;
-	/* recovery, RFC 6937, RFC 8985 */
-	bool in_recovery, in_rto_recovery;
+	/* tail loss probe, RFC 8985 7.4 */
+	bool tlp_out, tlp_retransmitted;
+	struct ssn tlp_end;
+	/* RACK, RFC 8985 5.2 */
+	usec_t rack_sent_us, rack_rtt_us;
+	struct ssn rack_end, rack_fack;
+	bool reordering_seen;
+	/* recovery, RFC 6937; undo by DSACK and F-RTO, RFC 5682 */
+	bool in_recovery, in_rto_recovery, frto;
 	struct ssn recover;
-	uint64_t prr_delivered, prr_out, prr_recover_fs;
-	uint64_t delivered, delivered_us_base;
+	uint32_t prr_delivered, prr_out, prr_flight_size;
+	uint32_t undo_retransmits;
+	uint64_t delivered;            /* bytes the peer has in all, SACKed ones included */
+	usec_t delivered_us;
+	bool app_limited;              /* the owner had nothing more when the window had room */
 };
 
 /* Active open: SYN will be the first output. iss comes from the caller (RFC 9293 3.4.1). */
@@ -119,6 +139,13 @@ MUST_CHECK enum err subflow_listen(struct subflow *sf, const struct subflow_conf
 				   const struct segment *syn, usec_t now_us);
 /* The owner has decided to answer the SYN (the gateway has dialled): SYN/ACK goes out. */
 void subflow_accept(struct subflow *sf, usec_t now_us);
+/*
+ * len bytes (at most 255) ride in our SYN or SYN/ACK and are sent again with it. subflow_output() then gives data->len
+ * > 0 with tag SUBFLOW_SYN_TAG, and the owner puts them in. They take sequence space: the first byte after them has
+ * sequence number iss + 1 + len. Call before the SYN goes out (before subflow_accept() on the passive side).
+ */
+#define SUBFLOW_SYN_TAG UINT64_MAX
+void subflow_syn_payload(struct subflow *sf, uint8_t len);
 /* Frees the scoreboard and ranges; sends nothing. The subflow is SF_CLOSED. */
 void subflow_close_now(struct subflow *sf);
 
@@ -126,9 +153,9 @@ void subflow_close_now(struct subflow *sf);
  * One segment came in. rcv_wnd is the room the connection offers now, in bytes from rcv_nxt.
  * Facts say what it meant. May set ack_now. Never holds on to seg.
  * Options of MPTCP are the owner's business; a segment with seg->mptcp_count > 0 carrying anything but DSS is
- * never counted as a duplicate ACK (RFC 8684 3.3.? "duplicate ACKs with options").
- * Payload in a SYN or SYN/ACK is not reported (the owner reads it from seg): it takes sequence space
- * only if syn_payload was set with subflow_syn_payload() (send) or accepted with subflow_received().
+ * never counted as a duplicate ACK (RFC 8684 3.4.1, seeds appendix A).
+ * Payload in a SYN or SYN/ACK is not reported: the owner reads it from seg, and accepts it by calling
+ * subflow_received() with sequence number irs + 1; what it does not accept is not acknowledged.
  */
 void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_wnd, usec_t now_us, struct subflow_facts *facts);
 
@@ -182,8 +209,11 @@ bool subflow_refuse(const struct segment *seg, struct segment *rst);
 
 /* The path is known to work again: forget the RTO backoff and retransmit at once. */
 void subflow_path_alive(struct subflow *sf, usec_t now_us);
-/* The link went away under us: nothing is sent, timers stand, until subflow_path_alive(). */
+/* The path's limit changed: what is cut from now on, retransmissions too, obeys it. */
 void subflow_set_mss(struct subflow *sf, uint16_t mss);
+
+/* Invariants; asserts. */
+void subflow_check(const struct subflow *sf);
 
 static inline uint32_t subflow_in_flight_seq(const struct subflow *sf) { return (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una); }
 

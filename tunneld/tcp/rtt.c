@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "tunneld/tcp/rtt.h"
+
+#define GRANULARITY_US USEC_PER_MS
+
+static usec_t clamp(const struct rtt *r, usec_t rto)
+{
+	if (rto < r->rto_min_us)
+		rto = r->rto_min_us;
+	return usec_min(rto, r->rto_max_us);
+}
+
+static usec_t base_rto(const struct rtt *r)
+{
+	if (!r->srtt_us)
+		return clamp(r, r->rto_initial_us);
+	/* RFC 6298 2.3 */
+	return clamp(r, r->srtt_us + usec_max(GRANULARITY_US, 4 * r->rttvar_us));
+}
+
+static void set_rto(struct rtt *r)
+{
+	usec_t rto = base_rto(r);
+	uint8_t shift = r->backoff < 32 ? r->backoff : 32;
+
+	r->rto_us = rto > r->rto_max_us >> shift ? r->rto_max_us : usec_min(rto << shift, r->rto_max_us);
+}
+
+void rtt_init(struct rtt *r, usec_t min_us, usec_t max_us, usec_t initial_us, usec_t hint_us)
+{
+	*r = (struct rtt){ .rto_min_us = min_us, .rto_max_us = max_us, .rto_initial_us = initial_us };
+	if (hint_us) {
+		/* As a first sample would give: RFC 6298 2.2. The real first sample replaces it. */
+		r->rto_initial_us = usec_min(initial_us, usec_max(min_us, 3 * hint_us));
+	}
+	set_rto(r);
+}
+
+void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us)
+{
+	usec_t delta;
+
+	if (!sample_us)
+		sample_us = 1;
+	r->latest_us = sample_us;
+	if (!r->srtt_us) {
+		/* RFC 6298 2.2 */
+		r->srtt_us = sample_us;
+		r->rttvar_us = sample_us / 2;
+		r->min_rtt_us = r->min_next_us = sample_us;
+		r->min_since_us = now_us;
+	} else {
+		/* RFC 6298 2.3: rttvar first, with the old srtt */
+		delta = sample_us > r->srtt_us ? sample_us - r->srtt_us : r->srtt_us - sample_us;
+		r->rttvar_us = (3 * r->rttvar_us + delta) / 4;
+		r->srtt_us = (7 * r->srtt_us + sample_us) / 8;
+		if (!r->srtt_us)
+			r->srtt_us = 1;
+	}
+	if (usec_since(now_us, r->min_since_us) > RTT_MIN_WINDOW_US) {
+		r->min_rtt_us = usec_min(r->min_next_us, sample_us);
+		r->min_next_us = sample_us;
+		r->min_since_us = now_us;
+	}
+	r->min_rtt_us = usec_min(r->min_rtt_us, sample_us);
+	r->min_next_us = usec_min(r->min_next_us, sample_us);
+	r->backoff = 0;
+	set_rto(r);
+}
+
+void rtt_back_off(struct rtt *r)
+{
+	if (r->backoff < UINT8_MAX)
+		r->backoff++;
+	set_rto(r);
+}
+
+void rtt_progress(struct rtt *r)
+{
+	r->backoff = 0;
+	set_rto(r);
+}

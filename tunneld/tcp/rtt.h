@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Round-trip time and retransmission timeout of one subflow, RFC 6298, with a windowed minimum for RACK and pacing. */
+#ifndef PLAIT_TCP_RTT_H
+#define PLAIT_TCP_RTT_H
+
+#include <stdint.h>
+
+#include "common/usec.h"
+
+struct rtt {
+	usec_t srtt_us, rttvar_us;   /* 0: no sample yet */
+	usec_t rto_us;               /* backed off: what the next timer gets */
+	usec_t latest_us;
+	usec_t min_rtt_us;           /* least in the last RTT_MIN_WINDOW_US to twice that; 0: no sample yet */
+	usec_t min_next_us, min_since_us;
+	usec_t rto_min_us, rto_max_us, rto_initial_us;
+	uint8_t backoff;             /* timeouts in a row, RFC 6298 5.5 */
+};
+
+#define RTT_MIN_WINDOW_US (30 * USEC_PER_S)
+
+/* hint_us: what the path already knows (RFC 9040), used until the first sample of our own; 0 = nothing. */
+void rtt_init(struct rtt *r, usec_t min_us, usec_t max_us, usec_t initial_us, usec_t hint_us);
+/* A sample of a segment sent once only (Karn's rule, RFC 6298 3). Ends the backoff. */
+void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us);
+/* The timer fired: RFC 6298 5.5. */
+void rtt_back_off(struct rtt *r);
+/* New data was acknowledged: the backoff has done its work. */
+void rtt_progress(struct rtt *r);
+
+#endif

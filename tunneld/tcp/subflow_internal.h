@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What subflow.c, subflow_input.c, subflow_output.c and subflow_timer.c share; nobody else includes it. */
+#ifndef PLAIT_TCP_SUBFLOW_INTERNAL_H
+#define PLAIT_TCP_SUBFLOW_INTERNAL_H
+
+#include "tunneld/tcp/subflow.h"
+
+enum { WSCALE_MAX = 14, TS_BYTES = 12, DEFAULT_SND_MSS = 536 /* RFC 9293 3.7.1 */, QUICK_ACKS = 16 };
+
+/* Options of the peer's SYN or SYN/ACK: scale, SACK, timestamps, MSS. */
+void subflow_learn_options(struct subflow *sf, const struct segment *syn);
+void subflow_to_closed(struct subflow *sf);
+/* The peer's FIN is in order: RFC 9293 3.10.7.4, eighth. */
+void subflow_fin_arrived(struct subflow *sf, usec_t now_us);
+void subflow_enter_time_wait(struct subflow *sf, usec_t now_us);
+/* RFC 8985 6.2 step 5: marks what was sent long enough before what has been delivered. True: something new is lost. */
+bool subflow_detect_loss(struct subflow *sf, usec_t now_us);
+void subflow_enter_recovery(struct subflow *sf, usec_t now_us);
+void subflow_arm_rto(struct subflow *sf, usec_t now_us);
+void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
+void subflow_update_pacing(struct subflow *sf);
+/* The window the peer may use, right edge from rcv_nxt. */
+static inline uint32_t subflow_rcv_room(const struct subflow *sf, uint32_t rcv_wnd)
+{
+	int32_t told = ssn_diff(sf->rcv_adv, sf->rcv_nxt);
+
+	return told > 0 && (uint32_t)told > rcv_wnd ? (uint32_t)told : rcv_wnd;
+}
+
+#endif

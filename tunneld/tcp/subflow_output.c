@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* What a subflow sends: handshake, retransmissions, probes, new data, FIN, ACKs. One segment a call. */
+#include "tunneld/tcp/subflow_internal.h"
+
+#include <assert.h>
+
+enum { BURST_US = 1000, BURST_SEGS = 2, IDLE_RTOS = 1 };
+
+void subflow_ack_now(struct subflow *sf)
+{
+	if (sf->state != SF_CLOSED && sf->state != SF_SYN_SENT)
+		sf->ack_now = true;
+}
+
+/* --- header --- */
+
+/* RFC 2018 4: the block with the newest segment first, the others after it; a duplicate before all (RFC 2883). */
+static void put_sack(struct subflow *sf, struct tcp_options *o, unsigned blocks)
+{
+	int newest = sf->ooo.count ? ranges_find(&sf->ooo, sf->last_ooo) : -1;
+
+	o->sack_count = 0;
+	if (sf->dsack_pending && o->sack_count < blocks) {
+		o->sack[o->sack_count++] = (struct sack_block){ sf->dsack_start, sf->dsack_end };
+		sf->dsack_pending = false;
+	}
+	for (uint32_t n = 0; n <= sf->ooo.count && o->sack_count < blocks; n++) {
+		int i = n == 0 ? newest : (int)n - 1;
+		const struct range *r;
+
+		if (i < 0 || (n && i == newest))
+			continue;
+		r = &sf->ooo.at[i];
+		o->sack[o->sack_count++] = (struct sack_block){
+			ssn_add(sf->rcv_nxt, (uint32_t)(r->start - sf->rcv_off)),
+			ssn_add(sf->rcv_nxt, (uint32_t)(r->end - sf->rcv_off)),
+		};
+	}
+	if (o->sack_count)
+		o->has |= OPT_SACK;
+}
+
+static unsigned sack_blocks(const struct subflow *sf, uint32_t options_room)
+{
+	uint32_t used = (sf->ts_ok ? TS_BYTES : 0) + options_room + 4, blocks;
+
+	if (!sf->sack_ok || (!sf->ooo.count && !sf->dsack_pending) || used + 8 > TCP_OPTIONS_MAX)
+		return 0;
+	blocks = (TCP_OPTIONS_MAX - used) / 8;
+	return blocks < SACK_BLOCKS_MAX ? blocks : SACK_BLOCKS_MAX;
+}
+
+/* Clears what an ACK settles: every segment but the first SYN carries one. */
+static void fill(struct subflow *sf, struct segment *seg, struct ssn seq, uint8_t flags, uint32_t rcv_wnd, unsigned sacks,
+		 usec_t now_us)
+{
+	uint32_t wnd = subflow_rcv_room(sf, rcv_wnd) >> sf->config.rcv_wscale;
+
+	seg->seq = seq;
+	seg->ack = sf->rcv_nxt;
+	seg->flags = flags;
+	seg->window = wnd > UINT16_MAX ? UINT16_MAX : (uint16_t)wnd;
+	seg->tcp.has = 0;
+	seg->tcp.sack_count = 0;
+	if (sf->ts_ok) {
+		seg->tcp.has |= OPT_TIMESTAMP;
+		seg->tcp.ts_val = (uint32_t)(now_us / USEC_PER_MS);
+		seg->tcp.ts_ecr = sf->ts_recent;
+	}
+	if (sacks)
+		put_sack(sf, &seg->tcp, sacks);
+	if (flags & TCP_ACK) {
+		struct ssn edge = ssn_add(sf->rcv_nxt, (uint32_t)seg->window << sf->config.rcv_wscale);
+
+		sf->rcv_adv = ssn_max(sf->rcv_adv, edge);
+		sf->ack_now = false;
+		sf->ack_pending_bytes = 0;
+		sf->ack_deadline_us = USEC_NEVER;
+	}
+	sf->last_snd_us = now_us;
+}
+
+/* --- timers and pacing --- */
+
+void subflow_arm_rto(struct subflow *sf, usec_t now_us) { sf->rto_deadline_us = usec_add(now_us, sf->rtt.rto_us); }
+
+/* RFC 8985 7.2 */
+void subflow_arm_tlp(struct subflow *sf, usec_t now_us)
+{
+	usec_t pto;
+
+	sf->tlp_deadline_us = USEC_NEVER;
+	if (!sf->sack_ok || sf->in_recovery || sf->in_rto_recovery || sf->board.sacked_segs || sf->tlp_out ||
+	    !board_count(&sf->board) || !sf->rtt.srtt_us || sf->state == SF_SYN_RECEIVED)
+		return;
+	pto = 2 * sf->rtt.srtt_us;
+	/* One segment alone may be waiting for the peer's delayed ACK. */
+	if (board_count(&sf->board) == 1)
+		pto += sf->config.delayed_ack_us;
+	pto = usec_add(now_us, pto + USEC_PER_MS);
+	if (pto < sf->rto_deadline_us)
+		sf->tlp_deadline_us = pto;
+}
+
+void subflow_update_pacing(struct subflow *sf)
+{
+	uint64_t rate;
+
+	if (!sf->rtt.srtt_us)
+		return;
+	rate = (uint64_t)(sf->in_recovery ? sf->cc.ssthresh : sf->cc.cwnd) * USEC_PER_S / sf->rtt.srtt_us;
+	/* Fast enough that the window, not the pace, is the limit: twice in slow start, 1.25 after. */
+	sf->cc.pacing_rate = sf->cc.cwnd < sf->cc.ssthresh ? 2 * rate : rate + rate / 4;
+}
+
+static void pace(struct subflow *sf, uint32_t len, usec_t now_us)
+{
+	uint64_t rate = sf->cc.pacing_rate;
+	usec_t burst, earliest;
+
+	if (!rate)
+		return;
+	burst = usec_max(BURST_US, (uint64_t)BURST_SEGS * sf->cc.mss * USEC_PER_S / rate);
+	earliest = now_us > burst ? now_us - burst : 0;
+	sf->pace_next_us = usec_max(sf->pace_next_us, earliest) + (uint64_t)len * USEC_PER_S / rate;
+}
+
+static bool paced_out(const struct subflow *sf, usec_t now_us) { return sf->pace_next_us > now_us; }
+
+/* --- segments --- */
+
+static enum subflow_want send_syn(struct subflow *sf, uint32_t rcv_wnd, usec_t now_us, struct segment *seg,
+				  struct subflow_data *data)
+{
+	bool passive = sf->state == SF_SYN_RECEIVED;
+	struct tcp_options *o = &seg->tcp;
+
+	if (!ssn_eq(sf->snd_nxt, sf->iss)) {
+		sf->retransmitted_segments++;
+		if (board_count(&sf->board))
+			board_sent_again(&sf->board, sf->board.head, now_us);
+	} else {
+		if (!board_push(&sf->board, sf->iss, 1u + sf->syn_payload, SUBFLOW_SYN_TAG, now_us))
+			return SF_WANT_NOTHING; /* no memory now: syn_due stands, the timer brings us back */
+		board_at(&sf->board, sf->board.head)->flags |= SENT_SYN;
+		sf->snd_nxt = ssn_add(sf->iss, 1u + sf->syn_payload);
+	}
+	sf->syn_due = false;
+	fill(sf, seg, sf->iss, passive ? TCP_SYN | TCP_ACK : TCP_SYN, rcv_wnd, 0, now_us);
+	seg->window = rcv_wnd > UINT16_MAX ? UINT16_MAX : (uint16_t)rcv_wnd; /* RFC 7323 2.2: not scaled */
+	if (!passive)
+		seg->ack = ssn_of(0);
+	o->has = OPT_MSS;
+	o->mss = sf->config.mss;
+	if (!passive || sf->sack_ok)
+		o->has |= OPT_SACK_OK;
+	if (!passive || sf->snd_wscale || sf->config.rcv_wscale) {
+		o->has |= OPT_WSCALE;
+		o->wscale = sf->config.rcv_wscale;
+	}
+	if (passive ? sf->ts_ok : sf->config.timestamps) {
+		o->has |= OPT_TIMESTAMP;
+		o->ts_val = (uint32_t)(now_us / USEC_PER_MS);
+		o->ts_ecr = passive ? sf->ts_recent : 0;
+	}
+	*data = (struct subflow_data){ .seq = ssn_add(sf->iss, 1), .len = sf->syn_payload, .tag = SUBFLOW_SYN_TAG };
+	subflow_arm_rto(sf, now_us);
+	return SF_WANT_CONTROL;
+}
+
+static enum subflow_want send_again(struct subflow *sf, uint32_t position, uint32_t rcv_wnd, uint32_t options_room, usec_t now_us,
+				    struct segment *seg, struct subflow_data *data)
+{
+	struct sent *s = board_at(&sf->board, position);
+	unsigned sacks = sack_blocks(sf, options_room);
+	uint32_t room = sf->snd_mss - options_room - (sacks ? 4 + 8 * sacks : 0);
+	uint32_t left = s->len - (s->flags & SENT_FIN ? 1 : 0) - s->again, len = left < room ? left : room;
+	uint8_t flags = TCP_ACK | (s->flags & SENT_FIN && len == left ? TCP_FIN : 0) | (len ? TCP_PSH : 0);
+
+	fill(sf, seg, ssn_add(s->seq, s->again), flags, rcv_wnd, sacks, now_us);
+	*data = (struct subflow_data){
+		.seq = ssn_add(s->seq, s->again), .len = len, .retransmission = true,
+		.tag = s->tag == SUBFLOW_SYN_TAG ? SUBFLOW_SYN_TAG : s->tag + s->again,
+	};
+	if (len < left) {
+		s->again += len;
+	} else {
+		board_sent_again(&sf->board, position, now_us);
+		s->delivered = sf->delivered;
+		s->delivered_us = sf->delivered_us;
+	}
+	sf->retransmitted_segments++;
+	sf->retransmitted_bytes += len;
+	sf->undo_retransmits++;
+	if (sf->in_recovery)
+		sf->prr_out += len;
+	pace(sf, len, now_us);
+	if (sf->rto_deadline_us == USEC_NEVER)
+		subflow_arm_rto(sf, now_us);
+	return SF_WANT_RETRANSMIT;
+}
+
+static bool push_sent(struct subflow *sf, uint32_t len, uint64_t tag, uint8_t flags, usec_t now_us)
+{
+	struct sent *s = board_push(&sf->board, sf->snd_nxt, len, tag, now_us);
+
+	if (!s)
+		return false;
+	s->flags |= flags;
+	s->delivered = sf->delivered;
+	s->delivered_us = board_count(&sf->board) == 1 ? now_us : sf->delivered_us;
+	sf->snd_nxt = ssn_add(sf->snd_nxt, len);
+	if (sf->rto_deadline_us == USEC_NEVER)
+		subflow_arm_rto(sf, now_us);
+	subflow_arm_tlp(sf, now_us);
+	return true;
+}
+
+static bool send_fin(struct subflow *sf, uint32_t rcv_wnd, uint32_t options_room, usec_t now_us, struct segment *seg)
+{
+	struct ssn seq = sf->snd_nxt;
+
+	if (!push_sent(sf, 1, 0, SENT_FIN, now_us))
+		return false;
+	sf->fin_sent = true;
+	sf->fin_seq = seq;
+	sf->state = sf->state == SF_CLOSE_WAIT ? SF_LAST_ACK : SF_FIN_WAIT_1;
+	fill(sf, seg, seq, TCP_FIN | TCP_ACK, rcv_wnd, sack_blocks(sf, options_room), now_us);
+	return true;
+}
+
+enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t options_room, usec_t now_us,
+				 struct segment *seg, struct subflow_data *data)
+{
+	struct scoreboard *b = &sf->board;
+
+	*data = (struct subflow_data){ 0 };
+	if (sf->state == SF_CLOSED)
+		return SF_WANT_NOTHING;
+	if (sf->state == SF_SYN_SENT || sf->state == SF_SYN_RECEIVED)
+		return sf->syn_due && sf->accepted ? send_syn(sf, rcv_wnd, now_us, seg, data) : SF_WANT_NOTHING;
+	if (sf->probe_due) {
+		sf->probe_due = false;
+		if (board_count(b)) {
+			uint32_t p = b->tail - 1; /* RFC 8985 7.3: the last segment, so that its SACK shows what is missing */
+
+			sf->tlp_out = sf->tlp_retransmitted = true;
+			sf->tlp_end = ssn_add(board_at(b, p)->seq, board_at(b, p)->len);
+			count(sf->config.counters, CNT_TailLossProbe);
+			return send_again(sf, p, rcv_wnd, options_room, now_us, seg, data);
+		}
+	}
+	if (b->lost_segs && b->in_flight < sf->cc.cwnd && !paced_out(sf, now_us))
+		return send_again(sf, board_next_lost(b), rcv_wnd, options_room, now_us, seg, data);
+	if (sf->fin_queued && !sf->fin_sent && (sf->state == SF_ESTABLISHED || sf->state == SF_CLOSE_WAIT) &&
+	    send_fin(sf, rcv_wnd, options_room, now_us, seg))
+		return SF_WANT_CONTROL;
+	if (sf->ack_now) {
+		fill(sf, seg, sf->snd_nxt, TCP_ACK, rcv_wnd, sack_blocks(sf, 0), now_us);
+		return SF_WANT_CONTROL;
+	}
+	return SF_WANT_NOTHING;
+}
+
+uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us)
+{
+	uint32_t flight = sf->board.in_flight, used = (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una), room;
+
+	if ((sf->state != SF_ESTABLISHED && sf->state != SF_CLOSE_WAIT) || sf->fin_queued || sf->board.lost_segs)
+		return 0;
+	if (flight >= sf->cc.cwnd || used >= sf->snd_wnd || paced_out(sf, now_us))
+		return 0;
+	room = sf->cc.cwnd - flight;
+	if (room < sf->snd_mss)
+		room = sf->snd_mss; /* windows count whole segments: no small one because of a remainder */
+	return room < sf->snd_wnd - used ? room : sf->snd_wnd - used;
+}
+
+uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push, uint32_t rcv_wnd, uint32_t options_room,
+		      usec_t now_us, struct segment *seg, struct subflow_data *data)
+{
+	uint32_t sendable = subflow_sendable(sf, now_us), room, take;
+	unsigned sacks = sack_blocks(sf, options_room);
+	struct ssn seq = sf->snd_nxt;
+
+	*data = (struct subflow_data){ 0 };
+	if (!sendable || !len)
+		return 0;
+	room = sf->snd_mss - options_room - (sacks ? 4 + 8 * sacks : 0);
+	take = len < sendable ? len : sendable;
+	take = take < room ? take : room;
+	if (!board_count(&sf->board) && sf->last_snd_us &&
+	    usec_since(now_us, sf->last_snd_us) > IDLE_RTOS * usec_max(sf->rtt.rto_us, USEC_PER_S))
+		sf->cc.ops->idle(&sf->cc, usec_since(now_us, sf->last_snd_us), now_us);
+	if (!push_sent(sf, take, tag, 0, now_us))
+		return 0;
+	/* Did the application, not the window, end this flight? RFC 7661's question. */
+	sf->app_limited = take == len && sf->board.in_flight + sf->snd_mss < sf->cc.cwnd;
+	if (sf->app_limited)
+		board_at(&sf->board, sf->board.tail - 1)->flags |= SENT_APP_LIMITED;
+	fill(sf, seg, seq, (uint8_t)(TCP_ACK | (push && take == len ? TCP_PSH : 0)), rcv_wnd, sacks, now_us);
+	*data = (struct subflow_data){ .seq = seq, .len = take, .tag = tag };
+	sf->bytes_sent += take;
+	if (sf->in_recovery)
+		sf->prr_out += take;
+	pace(sf, take, now_us);
+	return take;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* What time alone does to a subflow: RTO (RFC 6298), tail loss probe and RACK timer (RFC 8985), delayed ACK, TIME-WAIT. */
+#include "tunneld/tcp/subflow_internal.h"
+
+enum { RETRIES_MAX = 15, RESTART_SEGS = 10 };
+
+static void handshake_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
+{
+	f->retransmit_timeout = true;
+	rtt_back_off(&sf->rtt);
+	if (++sf->syn_sent_count > sf->config.syn_retries) {
+		subflow_to_closed(sf);
+		f->gave_up = f->closed = true;
+		return;
+	}
+	sf->syn_due = true;
+	subflow_arm_rto(sf, now_us);
+}
+
+static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
+{
+	struct scoreboard *b = &sf->board;
+	bool first = !sf->in_rto_recovery;
+
+	f->retransmit_timeout = true;
+	count(sf->config.counters, CNT_RetransmitTimeout);
+	if (sf->rtt.backoff >= RETRIES_MAX) { /* RFC 9293 3.8.3, R2 */
+		subflow_to_closed(sf);
+		f->gave_up = f->closed = true;
+		return;
+	}
+	if (board_at(b, b->head)->flags & SENT_SACKED)
+		board_mark_all_lost(b); /* the receiver has thrown away what it had SACKed: RFC 2018 8 */
+	else
+		for (uint32_t p = b->head; p != b->tail; p++)
+			board_mark_lost(b, p);
+	/* RFC 5681 3.1 (4): ssthresh falls once for a loss, not again for each timeout in a row. */
+	if (first)
+		sf->cc.ops->timeout(&sf->cc, (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una), now_us);
+	else
+		sf->cc.cwnd = sf->cc.mss;
+	sf->frto = first && !sf->in_recovery;
+	sf->in_recovery = false;
+	sf->in_rto_recovery = true;
+	sf->recover = sf->snd_nxt;
+	sf->undo_retransmits = 0;
+	sf->tlp_out = false;
+	sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
+	sf->pace_next_us = 0;
+	rtt_back_off(&sf->rtt);
+	subflow_arm_rto(sf, now_us);
+}
+
+void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
+{
+	*f = (struct subflow_facts){ 0 };
+	if (sf->state == SF_CLOSED)
+		return;
+	if (sf->time_wait_deadline_us <= now_us) {
+		subflow_to_closed(sf);
+		f->closed = true;
+		return;
+	}
+	if (sf->ack_deadline_us <= now_us) {
+		sf->ack_deadline_us = USEC_NEVER;
+		sf->ack_now = true;
+	}
+	if (sf->rack_deadline_us <= now_us && subflow_detect_loss(sf, now_us)) {
+		f->loss_detected = true;
+		subflow_enter_recovery(sf, now_us);
+		if (sf->in_recovery && sf->cc.cwnd < sf->board.in_flight + sf->cc.mss)
+			sf->cc.cwnd = sf->board.in_flight + sf->cc.mss;
+	}
+	if (sf->tlp_deadline_us <= now_us) {
+		sf->tlp_deadline_us = USEC_NEVER;
+		sf->probe_due = true;
+		f->tail_probe = true;
+		/* RFC 8985 7.3: the RTO starts anew with the probe. */
+		subflow_arm_rto(sf, now_us);
+	}
+	if (sf->rto_deadline_us > now_us)
+		return;
+	if (sf->state == SF_SYN_SENT || sf->state == SF_SYN_RECEIVED)
+		handshake_timeout(sf, now_us, f);
+	else if (board_count(&sf->board))
+		retransmission_timeout(sf, now_us, f);
+	else
+		sf->rto_deadline_us = USEC_NEVER;
+}
+
+usec_t subflow_deadline(const struct subflow *sf)
+{
+	usec_t at = usec_min(sf->ack_deadline_us, sf->time_wait_deadline_us);
+
+	at = usec_min(at, usec_min(sf->rto_deadline_us, usec_min(sf->tlp_deadline_us, sf->rack_deadline_us)));
+	if (sf->board.lost_segs && sf->board.in_flight < sf->cc.cwnd)
+		at = usec_min(at, sf->pace_next_us);
+	return at;
+}
+
+void subflow_path_alive(struct subflow *sf, usec_t now_us)
+{
+	struct scoreboard *b = &sf->board;
+
+	if (sf->state == SF_CLOSED || !board_count(b))
+		return;
+	rtt_progress(&sf->rtt);
+	if (sf->state == SF_SYN_SENT || sf->state == SF_SYN_RECEIVED) {
+		sf->syn_due = true;
+		subflow_arm_rto(sf, now_us);
+		return;
+	}
+	for (uint32_t p = b->head; p != b->tail; p++)
+		board_mark_lost(b, p);
+	/* The path was cut, not congested: slow start leads back to where the window was. */
+	if (sf->in_rto_recovery)
+		sf->cc.ops->undo(&sf->cc, now_us);
+	if (sf->cc.ssthresh > sf->cc.cwnd)
+		sf->cc.ssthresh = sf->cc.cwnd;
+	if (sf->cc.cwnd > RESTART_SEGS * sf->cc.mss)
+		sf->cc.cwnd = RESTART_SEGS * sf->cc.mss;
+	sf->frto = sf->in_recovery = sf->tlp_out = false;
+	sf->in_rto_recovery = true;
+	sf->recover = sf->snd_nxt;
+	sf->pace_next_us = 0;
+	sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
+	subflow_arm_rto(sf, now_us);
+}
