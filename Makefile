@@ -21,7 +21,8 @@ endif
 # folder -> archive, lowest last
 FOLDERS := tunneld/io tunneld/mptcp tunneld/tcp tunneld/seal tunneld/wire common
 lib      = $(B)/$(subst /,_,$(1)).a
-objs     = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
+# under o/, because $(B)/tunneld is the program
+objs     = $(patsubst %.c,$(B)/o/%.o,$(wildcard $(1)/*.c))
 LIBS_ENGINE := $(call lib,tunneld/mptcp) $(call lib,tunneld/tcp) $(call lib,tunneld/wire) $(call lib,common)
 LIBS_ALL := $(foreach f,$(FOLDERS),$(call lib,$(f)))
 
@@ -44,6 +45,9 @@ all: $(B)/tunneld $(B)/plait $(B)/libplait.so
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(B)/o/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 define archive
 $(call lib,$(1)): $(call objs,$(1))
@@ -53,6 +57,7 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call archive,$(f))))
 
 $(B)/tunneld: $(call objs,tunneld) $(LIBS_ALL)
+	@test ! -d $@ || rm -rf $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(SYS_tunneld)
 
 # shim/lib is the preload library (freestanding, see shim/README.md), shim/cmd the plait command.
