@@ -182,13 +182,12 @@ lab_key() {
 	(umask 077 && "$B"/plait genkey >"$LAB/$1.key" 2>/dev/null) && "$B"/plait pubkey <"$LAB/$1.key"
 }
 
-# Comma-separated list of its arguments, each printed by the printf format in $1.
+# Comma-separated: the template in $1 for each of the other arguments, which replaces each @ in it.
 lab_list() {
-	local format=$1 out='' item
+	local template=$1 out='' item
 	shift
 	for item in "$@"; do
-		# shellcheck disable=SC2059 # the format is ours
-		out+=$(printf "$format" "$item" "$item"),
+		out+=${template//@/$item},
 	done
 	echo "${out%,}"
 }
@@ -197,9 +196,9 @@ lab_list() {
 lab_configs() {
 	local g_public c_public paths addresses
 	# shellcheck disable=SC2046 # numbers
-	paths=$(lab_list '{"name":"p%s","interface":"p%s"}' $(seq "$LAB_PATHS"))
+	paths=$(lab_list '{"name":"p@","interface":"p@"}' $(seq "$LAB_PATHS"))
 	# shellcheck disable=SC2046 # numbers
-	addresses=$(lab_list '"10.77.%s.2:4500"' $(seq "$LAB_PATHS"))
+	addresses=$(lab_list '"10.77.@.2:4500"' $(seq "$LAB_PATHS"))
 	g_public=$(lab_key g) && c_public=$(lab_key c) || return 1
 	cat >"$LAB/g.json" <<-JSON
 	{ "private_key_file": "$LAB/g.key",
