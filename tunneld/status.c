@@ -290,7 +290,7 @@ static json_t *status(struct daemon *d)
 		json_array_append_new(roles, json_string("gateway"));
 	set(o, "version", json_string(PLAIT_VERSION));
 	set(o, "pid", number((uint64_t)getpid()));
-	set(o, "uptime_ms", ms(usec_since(d->now_us, d->started_us)));
+	set(o, "uptime_s", number(usec_since(d->now_us, d->started_us) / USEC_PER_S));
 	set(o, "roles", roles);
 	set(o, "ending", json_boolean(d->ending));
 	set(o, "ready", json_boolean(d->config->client ? net_gateway(d, &gateway) : !d->ending));
