@@ -75,6 +75,7 @@ sim-scenarios: sim-build
 # replays files (tests/fuzz/fuzz_main.h); for libFuzzer see there. New seeds every run unless SEED says where to begin.
 SECONDS ?= 30
 FUZZ_DEPS_segment := tunneld/wire common
+FUZZ_DEPS_seal := tunneld/seal common
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/%)
 define fuzz_rule

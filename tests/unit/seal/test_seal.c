@@ -178,6 +178,30 @@ static void test_an_expired_session_neither_seals_nor_opens(void)
 	pair_stop(&p);
 }
 
+/* However long the response takes: else the last round trip's data would be sealed for nobody. */
+static void test_the_initiator_stops_using_a_session_before_the_responder_does(void)
+{
+	struct pair p;
+	struct packet d;
+	usec_t asked;
+
+	pair_start(&p);
+	seal_connect(p.client.s, p.client.peer, p.now);
+	asked = p.now;
+	d = wait_due(&p, &p.client);
+	p.now += SEC;
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_REPLY);
+	d = reply(&p);
+	p.now += SEC;
+	CU_ASSERT_EQUAL(deliver(&p, &p.client, &d), SEAL_READY);
+	p.now = asked + SESSION_REJECT_AFTER - 1;
+	d = say(&p, &p.client, 0, "the last");
+	p.now += 1;
+	CU_ASSERT_EQUAL(say(&p, &p.client, 0, "x").len, 0);
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_DATA);
+	pair_stop(&p);
+}
+
 static void test_a_session_is_renewed_and_refused_by_count(void)
 {
 	struct pair p;
@@ -500,6 +524,7 @@ UNIT_MAIN("seal",
 	T(test_an_hour_of_traffic_renews_every_two_minutes),
 	T(test_an_idle_session_is_not_renewed_and_dies_at_three_minutes),
 	T(test_an_expired_session_neither_seals_nor_opens),
+	T(test_the_initiator_stops_using_a_session_before_the_responder_does),
 	T(test_a_session_is_renewed_and_refused_by_count),
 	T(test_a_silent_peer_is_asked_for_a_new_session),
 	T(test_unanswered_ends_of_exchanges_are_no_silence),
