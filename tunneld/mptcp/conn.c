@@ -130,16 +130,23 @@ size_t conn_room(const struct conn *c)
 
 /* --- subflows --- */
 
+uint16_t conn_path_mss(struct engine *e, path_id path)
+{
+	const struct path *p = engine_path(e, path);
+	uint32_t header = e->config.form == SEGMENT_SEALED ? 16 : 12;
+
+	return (uint16_t)(p && p->mtu_payload > header + 100 ? p->mtu_payload - header : 1100);
+}
+
 void conn_subflow_config(const struct conn *c, path_id path, struct subflow_config *out)
 {
 	struct engine *e = c->engine;
 	const struct path *p = engine_path(e, path);
-	uint32_t header = e->config.form == SEGMENT_SEALED ? 16 : 12;
 	usec_t rtt = p ? p->rtt_us : 0;
 
 	*out = (struct subflow_config){
 		.cc = e->cc,
-		.mss = (uint16_t)(p && p->mtu_payload > header + 100 ? p->mtu_payload - header : 1100),
+		.mss = conn_path_mss(e, path),
 		.rcv_wscale = CONN_RCV_WSCALE,
 		.timestamps = e->config.form == SEGMENT_PLAIN,
 		.rto_min_us = RTO_MIN_US, .rto_max_us = RTO_MAX_US,
@@ -205,6 +212,8 @@ void conn_sub_path(struct sub *s, path_id path)
 	if (p->subs)
 		p->subs->path_prev = s;
 	p->subs = s;
+	/* Another path may carry less. */
+	subflow_set_mss(&s->sf, conn_path_mss(s->conn->engine, path));
 	s->backup_local = p->backup;
 	if (s->join)
 		s->local_addr_id = p->addr_id;

@@ -9,7 +9,7 @@
 #define PLAIT_MPTCP_CONN_H
 
 #include "tunneld/mptcp/backup.h"
-#include "tunneld/mptcp/conn_close.h"
+#include "tunneld/mptcp/conn_state.h"
 #include "tunneld/mptcp/engine.h"
 #include "tunneld/mptcp/mapping.h"
 #include "tunneld/mptcp/reorder.h"
@@ -166,6 +166,8 @@ void conn_remote_key(struct conn *c, uint64_t key);
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, uint16_t remote_port);
 void conn_sub_free(struct sub *s);
 void conn_subflow_config(const struct conn *c, path_id path, struct subflow_config *out);
+/* Largest payload and options of one segment on that path. */
+uint16_t conn_path_mss(struct engine *e, path_id path);
 void conn_sub_path(struct sub *s, path_id path); /* binds it to a path */
 bool conn_sub_usable(const struct sub *s);       /* may carry new data at all */
 bool conn_sub_avoid(const struct sub *s);        /* but not while another may */

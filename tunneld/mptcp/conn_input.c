@@ -637,7 +637,7 @@ static void reset_received(struct sub *s, const struct segment *seg, usec_t now_
 		count(c->engine->counters, CNT_MPRstRx);
 	if (c->state == M_OPENING && !s->join) {
 		conn_fail(c, reason == REASON_PROHIBITED ? OPEN_PROHIBITED : reason == REASON_NO_RESOURCES ? OPEN_NO_RESOURCES :
-			  c->client ? OPEN_REFUSED : OPEN_RESET, 0, false, now_us);
+			  c->client && c->engine->config.form == SEGMENT_PLAIN ? OPEN_REFUSED : OPEN_RESET, 0, false, now_us);
 		return;
 	}
 	if (s->join && s->initiator && s->stage != SUB_LIVE && s->stage != SUB_CLOSING) {
@@ -926,6 +926,15 @@ void conn_timeout(struct conn *c, usec_t now_us)
 			}
 		}
 		i++;
+	}
+	if (c->open_deadline_us <= now_us && c->dialling) {
+		/* The destination gave no answer: that is one, too. The host is told to stop dialling. */
+		conn_dialled(c, OPEN_TIMED_OUT, 0, now_us);
+		if (c->state != M_CLOSED) {
+			c->orphan = false;
+			c->tell = TELL_RESET;
+		}
+		return;
 	}
 	if (c->open_deadline_us <= now_us) {
 		c->open_deadline_us = USEC_NEVER;

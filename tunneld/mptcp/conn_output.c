@@ -265,6 +265,12 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 	seg->mptcp_count = 0;
 	seg->payload = NULL;
 	seg->payload_len = (uint16_t)d->len;
+	/* RFC 8684 3.3.1: the window is the connection's, relative to the DATA_ACK; a subflow's own edge does not count. */
+	if (!(seg->flags & TCP_SYN)) {
+		uint32_t wnd = conn_rcv_window(c) >> s->sf.config.rcv_wscale;
+
+		seg->window = wnd > UINT16_MAX ? UINT16_MAX : (uint16_t)wnd;
+	}
 	if (seg->flags & TCP_SYN) {
 		handshake_options(s, seg);
 		assert(d->len <= c->syn_data_len);

@@ -379,7 +379,9 @@ static void path_up(struct engine *e, path_id id, usec_t now_us)
 
 	for (struct sub *s = p->subs; s; s = s->path_next) {
 		s->dead_since_us = USEC_NEVER;
-		subflow_path_alive(&s->sf, now_us);
+		/* Only what was stopped by the path starts anew: to one that is making progress this is no news. */
+		if (s->sf.rtt.backoff)
+			subflow_path_alive(&s->sf, now_us);
 		conn_sub_alive(s, now_us);
 		s->want_out = true;
 		engine_ready(s->conn);
@@ -418,7 +420,8 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 {
 	struct path *p = &e->paths[id];
 
-	for (struct sub *s = p->subs; s; s = s->path_next)
+	for (struct sub *s = p->subs; s; s = s->path_next) {
+		subflow_set_mss(&s->sf, conn_path_mss(e, id));
 		if (s->backup_local != p->backup) {
 			s->backup_local = s->prio_backup = p->backup;
 			s->send_prio = PRIO_REPEATS;
@@ -427,6 +430,7 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 			s->want_out = true;
 			engine_ready(s->conn);
 		}
+	}
 	if (p->state != PATH_UP) {
 		if (before == PATH_UP || gone)
 			path_away(e, id, gone, now_us);

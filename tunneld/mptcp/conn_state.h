@@ -3,8 +3,8 @@
  * Connection states and the closure FSM, seeds appendix C (figure 17) with the opening before it and fast close
  * (RFC 8684 3.5) beside it. Guards are decided before the input is named; the table only steps.
  */
-#ifndef PLAIT_MPTCP_CONN_CLOSE_H
-#define PLAIT_MPTCP_CONN_CLOSE_H
+#ifndef PLAIT_MPTCP_CONN_STATE_H
+#define PLAIT_MPTCP_CONN_STATE_H
 
 #include <stdbool.h>
 
