@@ -586,8 +586,10 @@ static int refuses(int fd, const struct addr *dest, int domain, const struct add
 {
 	struct addr to = addr_unmap(dest);
 
-	if ((domain == AF_INET) != (dest->family == 4))
+	if (domain == AF_INET && dest->family != 4)
 		return EAFNOSUPPORT;
+	if (domain == AF_INET6 && dest->family == 4)
+		return EINVAL; /* too short an address for it */
 	if (domain == AF_INET6 && to.family == 4 && option_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0))
 		return ENETUNREACH;
 	/* An IPv4 packet from 127/8 never leaves the host: the kernel's answer is EINVAL. */
