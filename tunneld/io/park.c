@@ -364,7 +364,7 @@ static void on_answer_ready(struct ev_loop *loop, ev_io *w, int events)
 	park_id id = s->id;
 
 	(void)loop, (void)events;
-	if (option_int(s->end, SOL_SOCKET, SO_ERROR, 0) || tcp_state_of(s->end) != TCP_ESTABLISHED) {
+	if (option_int(s->end, SOL_SOCKET, SO_ERROR, 0) || !hole_answered(s->end)) {
 		slot_cancel(p, s);
 		return;
 	}

@@ -112,6 +112,14 @@ void hole_close(struct hole *h)
 	*h = (struct hole){ .listener = -1, .filler = -1 };
 }
 
+bool hole_answered(int fd)
+{
+	int state = tcp_state(fd);
+
+	/* CLOSE_WAIT: a quick application has already sent all it has and shut its side. */
+	return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
+}
+
 int hole_answer(const struct hole *h, const struct addr *application, bool *connected)
 {
 	static const int one = 1;
@@ -124,7 +132,7 @@ int hole_answer(const struct hole *h, const struct addr *application, bool *conn
 	*connected = !connect_to(fd, application);
 	if (!*connected && errno != EINPROGRESS && errno != EINTR)
 		goto fail;
-	*connected = *connected || tcp_state(fd) == TCP_ESTABLISHED;
+	*connected = *connected || hole_answered(fd);
 	return fd;
 fail:
 	saved = errno;

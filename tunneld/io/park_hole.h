@@ -28,6 +28,8 @@ void hole_close(struct hole *h);
  * (*connected says), or -errno; ECONNREFUSED: nobody is in SYN_SENT to this hole there.
  */
 int hole_answer(const struct hole *h, const struct addr *application, bool *connected);
+/* A socket of hole_answer() that was on its way: is it connected now? */
+bool hole_answered(int fd);
 /* An ordinary listener in the same address range, for sockets that no hole can hold. The fd, or -errno. */
 int hole_door(struct addr *at, int family, uint32_t chance);
 
