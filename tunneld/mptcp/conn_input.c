@@ -538,9 +538,33 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	engine_ready(c);
 }
 
+/*
+ * A RST with MP_FASTCLOSE for a subflow that has gone already (another RST overtook it): the key still names the
+ * connection, and without its subflow it would learn of its end only by its timeout.
+ */
+static void late_fastclose(struct engine *e, path_id path, const struct mptcp_option *fc, usec_t now_us)
+{
+	uint32_t token;
+	struct dsn idsn;
+	struct conn *c;
+
+	token_of_key(fc->fastclose.receiver_key, &token, &idsn);
+	c = engine_token_find(e, token);
+	if (!c || c->local_key != fc->fastclose.receiver_key || c->peer != e->paths[path].peer || !c->remote_key_known ||
+	    c->state == M_CLOSED)
+		return;
+	count(e->counters, CNT_MPFastcloseRx);
+	conn_fail(c, OPEN_RESET, 0, true, now_us);
+}
+
 void conn_stranger(struct engine *e, path_id path, const struct segment *seg, usec_t now_us)
 {
 	const struct mptcp_option *opt;
+
+	if (seg->flags & TCP_RST && (opt = segment_mptcp(seg, MP_FASTCLOSE))) {
+		late_fastclose(e, path, opt, now_us);
+		return;
+	}
 
 	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN) {
 		opt = segment_mptcp(seg, MP_JOIN);

@@ -373,14 +373,15 @@ void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us)
 
 /* --- the host's paths --- */
 
-static void path_up(struct engine *e, path_id id, usec_t now_us)
+static void path_up(struct engine *e, path_id id, enum path_state before, usec_t now_us)
 {
 	struct path *p = &e->paths[id];
 
 	for (struct sub *s = p->subs; s; s = s->path_next) {
 		s->dead_since_us = USEC_NEVER;
 		/* Only what was stopped by the path starts anew: to one that is making progress this is no news. */
-		if (s->sf.rtt.backoff)
+		/* A SYN on a path that was well all the time waits for its destination, which needs no more SYNs. */
+		if (s->sf.rtt.backoff && (s->stage != SUB_OPENING || before != PATH_UP))
 			subflow_path_alive(&s->sf, now_us);
 		conn_sub_alive(s, now_us);
 		s->want_out = true;
@@ -437,7 +438,7 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 		return;
 	}
 	/* Up, or still up: for the subflows that were in doubt it is the answer to their probe. */
-	path_up(e, id, now_us);
+	path_up(e, id, before, now_us);
 	if (before == PATH_UP || !p->may_initiate)
 		return;
 	for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next) {
