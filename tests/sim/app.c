@@ -272,6 +272,11 @@ void app_write(struct end *e)
 		size_t room = engine_room(e->host->engine, e->conn);
 		enum err err;
 
+		/* A gateway's end has none before the client's third ACK. Whoever asked in vain is told by ACT_ROOM. */
+		if (!room) {
+			e->blocked = true;
+			break;
+		}
 		ev.write.conn = e->conn;
 		ev.write.bytes = pattern_at(e->stream->key[!e->client], e->written);
 		ev.write.len = rnd_range(&e->chance, 1, plan->write_max < WRITE_MAX ? plan->write_max : WRITE_MAX);
@@ -453,12 +458,16 @@ static void check_open_result(struct end *e, enum open_result result)
 	struct world *w = e->host->world;
 	const struct stream_plan *plan = e->stream->plan;
 	unsigned client = plan->client;
-	bool slow = plan->dial_us == USEC_NEVER || plan->dial_us > w->plan->client_engine.connect_timeout_us / 2;
+	usec_t patience_us = usec_min(w->plan->client_engine.connect_timeout_us, w->plan->gateway_engine.connect_timeout_us);
+	bool slow = plan->dial_us == USEC_NEVER || plan->dial_us > patience_us / 2;
 	char name[32];
 
 	if (result == plan->dial || w->plan->hostile || w->plan->small_memory)
 		return;
-	if (result == OPEN_TIMED_OUT && (slow || w->plan->client_engine.connect_timeout_us < 15 * USEC_PER_S))
+	/* The destination connected, and crashed before we knew. */
+	if (result == OPEN_RESET && e->stream->dials && e->stream->gateway[0].death == DEATH_ABORTED)
+		return;
+	if (result == OPEN_TIMED_OUT && (slow || patience_us < 15 * USEC_PER_S))
 		return;
 	if (w->outage_count[client] && w->outages[client][w->outage_count[client] - 1].until_us > e->born_us)
 		return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sim [--seeds N] [--first N] [--jobs N] [--list FILE]   seeds first.., after those of the file
+ *            [--stop-at-first]
  *        sim --seed N [--trace]                                 one seed, told as text
  *        sim --scenarios [--only NAME] [--scheduler S] [--congestion C] [--trace]
  * The last line is "sim: N passed, N failed"; each failing seed has a line with the command that replays it.
@@ -18,7 +19,7 @@
 #include "tests/sim/scenario.h"
 #include "tests/sim/sim.h"
 
-enum { JOBS_MAX = 64, FAILURES_MAX = 20, CPU_S_MAX = 60, LISTED_MAX = 4096 };
+enum { JOBS_MAX = 64, CPU_S_MAX = 60, LISTED_MAX = 4096 };
 
 /* Seen by all workers and their parent, so that a crash is known by its seed. */
 struct shared {
@@ -31,6 +32,7 @@ struct shared {
 };
 
 static struct shared *shared;
+static uint64_t failures_max = 20;
 
 /* A loop inside one call into the engine uses CPU time and lets none of ours pass. */
 static void limit_cpu(unsigned seconds)
@@ -81,7 +83,7 @@ static bool take_seed(uint64_t *seed)
 		return true;
 	}
 	*seed = __atomic_fetch_add(&shared->next, 1, __ATOMIC_RELAXED);
-	return *seed < shared->end && __atomic_load_n(&shared->failed, __ATOMIC_RELAXED) < FAILURES_MAX;
+	return *seed < shared->end && __atomic_load_n(&shared->failed, __ATOMIC_RELAXED) < failures_max;
 }
 
 static void work(unsigned job)
@@ -144,8 +146,8 @@ static int run_many(unsigned jobs)
 	}
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
-	if (shared->failed >= FAILURES_MAX)
-		printf("stopped after %d failures\n", FAILURES_MAX);
+	if (shared->failed >= failures_max)
+		printf("stopped after %llu failures\n", (unsigned long long)failures_max);
 	printf("%.1f s, %.0f seeds/s, %.1f h of virtual time, %llu steps; %llu streams opened, %llu ended clean; %.1f MB delivered, "
 	       "%.1f MB sent in %llu segments\n", seconds, (double)(shared->passed + shared->failed) / seconds,
 	       (double)shared->virtual_us / 3.6e9, (unsigned long long)shared->steps, (unsigned long long)shared->opened,
@@ -181,7 +183,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seeds", 1, 0, 'n' }, { "first", 1, 0, 'f' }, { "seed", 1, 0, 's' }, { "jobs", 1, 0, 'j' }, { "list", 1, 0, 'l' },
 		{ "trace", 0, 0, 't' }, { "scenarios", 0, 0, 'c' }, { "only", 1, 0, 'o' }, { "scheduler", 1, 0, 'S' },
-		{ "congestion", 1, 0, 'C' }, { 0 },
+		{ "congestion", 1, 0, 'C' }, { "stop-at-first", 0, 0, '1' }, { 0 },
 	};
 	unsigned long long seeds = 300, first = 1, seed = 0, jobs = 1;
 	const char *list = NULL, *only = NULL, *scheduler = NULL, *congestion = NULL;
@@ -195,6 +197,7 @@ int main(int argc, char **argv)
 		case 'j': jobs = strtoull(optarg, NULL, 10);  break;
 		case 'l': list = optarg;       break;
 		case 't': trace = true;        break;
+		case '1': failures_max = 1;    break;
 		case 'c': scenarios = true;    break;
 		case 'o': only = optarg;       break;
 		case 'S': scheduler = optarg;  break;

@@ -325,6 +325,9 @@ static void check_stalls(struct world *w)
 				world_fail(w, "%s is still opening after its connect timeout", end_name(e, name));
 			continue;
 		}
+		/* A gateway that lost its last subflow to a stray RST cannot ask: it waits for break-before-make. */
+		if (end_peer(e)->state == END_DEAD)
+			limit_us += w->plan->gateway_engine.dead_timeout_us;
 		for (unsigned i = 0; i < w->plan->paths[client]; i++) {
 			const struct path *p = &w->paths[client][i];
 
@@ -513,6 +516,30 @@ static void start(struct world *w)
 		}
 }
 
+/* For whoever reads the trace of a failure: what every engine held then. */
+static void trace_engines(const struct world *w)
+{
+	for (unsigned i = 0; i <= w->plan->clients; i++) {
+		const struct engine *e = w->hosts[i].engine;
+		struct conn_info c;
+		struct subflow_info s;
+
+		for (conn_id id = engine_next_conn(e, 0); id; id = engine_next_conn(e, id)) {
+			if (engine_conn_info(e, id, &c) != ERR_OK)
+				continue;
+			world_trace(w, "%s conn %u %s %s: snd_una %llu snd_nxt +%lld wnd %u, rcv_nxt %llu wnd %u, holds %llu to send %llu to read, "
+				    "deadline %lld us", world_host_name(i), id, c.state, c.host ? "" : "(orphan)",
+				    (unsigned long long)c.snd_una, (long long)(c.snd_nxt - c.snd_una), c.snd_wnd,
+				    (unsigned long long)c.rcv_nxt, c.rcv_wnd, (unsigned long long)c.snd_buffer,
+				    (unsigned long long)c.rcv_buffer, (long long)(w->hosts[i].deadline_us - w->now_us));
+			for (uint32_t n = 0; engine_subflow_info(e, id, n, &s) == ERR_OK; n++)
+				world_trace(w, "    subflow %u path %u %u>%u %s %s%s rto %u ms srtt %.1f cwnd %u in flight %u", s.id, s.path,
+					    s.local_port, s.remote_port, s.state, s.mode, s.stale ? " stale" : "", s.rto_ms, s.srtt_ms,
+					    s.cwnd, s.in_flight);
+		}
+	}
+}
+
 static void collect(struct world *w, struct result *out)
 {
 	out->virtual_us = w->now_us;
@@ -548,6 +575,8 @@ void world_run(const struct plan *plan, uint64_t seed, FILE *trace, struct resul
 			check_stream_at_end(w, &w->streams[i], out);
 		check_economy(w, out);
 	}
+	if (w->failed && w->trace)
+		trace_engines(w);
 	out->failed = w->failed;
 	memcpy(out->failure, w->failure, sizeof out->failure);
 	while (w->queue.count) {

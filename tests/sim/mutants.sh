@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Does the simulator see what it is there to see? Each row of mutants.txt breaks one line of the engine on
+# purpose, in a copy of the tree; the simulator must fail within SEEDS seeds. A row that no longer changes
+# anything is a failure too. The last line is "mutants: N passed, N failed".
+#
+# usage: mutants.sh [SEEDS [PATTERN]]     PATTERN: only rows whose text has it
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+SEEDS=${1:-1000} ONLY=${2:-}
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+mkdir "$tmp/base"
+git ls-files -z -- Makefile common tunneld/wire tunneld/tcp tunneld/mptcp tests/sim tests/rules.mk shim/rules.mk |
+	xargs -0 cp --parents -pt "$tmp/base" || exit 2
+build() {
+	make -s -C "$1" -j2 B=build SAN=0 sim-build >"$1/build.log" 2>&1 && return 0
+	tail -20 "$1/build.log"
+	return 1
+}
+build "$tmp/base" || exit 2
+if ! "$tmp/base/build/tests/sim/sim" --seeds "$SEEDS" --jobs 2 >"$tmp/base.log"; then
+	echo "the unbroken engine does not pass $SEEDS seeds:"
+	tail -5 "$tmp/base.log"
+	exit 2
+fi
+
+passed=0 failed=0
+while IFS='|' read -r file change text; do
+	case $file in '' | '#'*) continue ;; esac
+	case $text in *"$ONLY"*) ;; *) continue ;; esac
+	rm -rf "$tmp/mutant"
+	cp -a "$tmp/base" "$tmp/mutant"
+	verdict=
+	sed -i -E "$change" "$tmp/mutant/$file"
+	if cmp -s "$tmp/base/$file" "$tmp/mutant/$file"; then
+		verdict="NOT CAUGHT: the row changes nothing in $file"
+	elif ! build "$tmp/mutant"; then
+		verdict="NOT CAUGHT: it does not compile"
+	else
+		out=$("$tmp/mutant/build/tests/sim/sim" --seeds "$SEEDS" --jobs 1 --stop-at-first 2>/dev/null)
+		first=$(grep -m1 '^seed ' <<<"$out")
+		if [ -n "$first" ]; then
+			verdict="caught by $first"
+		else
+			verdict="NOT CAUGHT by $SEEDS seeds"
+		fi
+	fi
+	case $verdict in NOT*) failed=$((failed + 1)) ;; *) passed=$((passed + 1)) ;; esac
+	printf '%-60s %s\n' "$text" "$verdict"
+done <tests/sim/mutants.txt
+echo "mutants: $passed passed, $failed failed"
+[ $failed -eq 0 ]
