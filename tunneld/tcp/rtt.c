@@ -12,8 +12,9 @@ static usec_t clamp(const struct rtt *r, usec_t rto)
 
 static usec_t base_rto(const struct rtt *r)
 {
+	/* The first timeout is the owner's to choose, below the minimum even: a SYN may be raced early. */
 	if (!r->srtt_us)
-		return clamp(r, r->rto_initial_us);
+		return usec_min(r->rto_initial_us, r->rto_max_us);
 	/* RFC 6298 2.3 */
 	return clamp(r, r->srtt_us + usec_max(GRANULARITY_US, 4 * r->rttvar_us));
 }
@@ -29,10 +30,7 @@ static void set_rto(struct rtt *r)
 void rtt_init(struct rtt *r, usec_t min_us, usec_t max_us, usec_t initial_us, usec_t hint_us)
 {
 	*r = (struct rtt){ .rto_min_us = min_us, .rto_max_us = max_us, .rto_initial_us = initial_us };
-	if (hint_us) {
-		/* As a first sample would give: RFC 6298 2.2. The real first sample replaces it. */
-		r->rto_initial_us = usec_min(initial_us, usec_max(min_us, 3 * hint_us));
-	}
+	r->hint_us = hint_us;
 	set_rto(r);
 }
 
@@ -64,6 +62,16 @@ void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us)
 	}
 	r->min_rtt_us = usec_min(r->min_rtt_us, sample_us);
 	r->min_next_us = usec_min(r->min_next_us, sample_us);
+	r->backoff = 0;
+	set_rto(r);
+}
+
+void rtt_no_sample(struct rtt *r)
+{
+	if (r->srtt_us)
+		return;
+	/* RFC 6298 5.7: the SYN's timer was too short, the data's starts from a second (or what a first sample would give). */
+	r->rto_initial_us = usec_max(r->rto_min_us, r->hint_us ? 3 * r->hint_us : USEC_PER_S);
 	r->backoff = 0;
 	set_rto(r);
 }

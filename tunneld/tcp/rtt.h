@@ -13,16 +13,18 @@ struct rtt {
 	usec_t latest_us;
 	usec_t min_rtt_us;           /* least in the last RTT_MIN_WINDOW_US to twice that; 0: no sample yet */
 	usec_t min_next_us, min_since_us;
-	usec_t rto_min_us, rto_max_us, rto_initial_us;
+	usec_t rto_min_us, rto_max_us, rto_initial_us, hint_us;
 	uint8_t backoff;             /* timeouts in a row, RFC 6298 5.5 */
 };
 
 #define RTT_MIN_WINDOW_US (30 * USEC_PER_S)
 
-/* hint_us: what the path already knows (RFC 9040), used until the first sample of our own; 0 = nothing. */
+/* hint_us: what the path already knows (RFC 9040); 0 = nothing. initial_us is taken as it is, min_us is for measured times. */
 void rtt_init(struct rtt *r, usec_t min_us, usec_t max_us, usec_t initial_us, usec_t hint_us);
 /* A sample of a segment sent once only (Karn's rule, RFC 6298 3). Ends the backoff. */
 void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us);
+/* The handshake is done and its round trip could not be measured, since the SYN went twice. */
+void rtt_no_sample(struct rtt *r);
 /* The timer fired: RFC 6298 5.5. */
 void rtt_back_off(struct rtt *r);
 /* New data was acknowledged: the backoff has done its work. */

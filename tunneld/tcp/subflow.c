@@ -20,7 +20,7 @@ static void init(struct subflow *sf, const struct subflow_config *config, struct
 {
 	*sf = (struct subflow){ .config = *config, .iss = iss, .snd_una = iss, .snd_nxt = iss };
 	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = USEC_NEVER;
-	sf->rack_deadline_us = sf->time_wait_deadline_us = USEC_NEVER;
+	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
 	sf->snd_mss = config->mss;
 	sf->quick_acks = QUICK_ACKS;
 	sf->last_progress_us = sf->delivered_us = now_us;
@@ -104,9 +104,9 @@ void subflow_set_mss(struct subflow *sf, uint16_t mss)
 void subflow_to_closed(struct subflow *sf)
 {
 	sf->state = SF_CLOSED;
-	sf->ack_now = sf->syn_due = sf->probe_due = false;
+	sf->ack_now = sf->syn_due = sf->probe_due = sf->window_probe_due = false;
 	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = USEC_NEVER;
-	sf->rack_deadline_us = sf->time_wait_deadline_us = USEC_NEVER;
+	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
 	board_free(&sf->board);
 	ranges_free(&sf->ooo);
 }

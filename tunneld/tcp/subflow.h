@@ -90,8 +90,8 @@ struct subflow {
 	bool ack_now;
 	uint32_t ack_pending_bytes;
 	usec_t ack_deadline_us;
-	usec_t rto_deadline_us, tlp_deadline_us, rack_deadline_us, time_wait_deadline_us;
-	usec_t pace_next_us;
+	usec_t rto_deadline_us, tlp_deadline_us, rack_deadline_us, persist_deadline_us, time_wait_deadline_us;
+	usec_t pace_next_us;           /* nothing paced goes before this; a batch of some segments then may */
 	uint8_t syn_sent_count;
 
 	struct rtt rtt;
@@ -108,6 +108,10 @@ struct subflow {
 	bool accepted;                 /* passive: the SYN/ACK may go */
 	bool syn_due;                  /* SYN or SYN/ACK is to be sent (again) */
 	bool probe_due;                /* a tail loss probe is to be sent */
+	bool window_probe_due;         /* an ACK that asks for the window is to be sent */
+	bool window_probe_byte;        /* one byte may be sent beyond the closed window, RFC 9293 3.8.6.1 */
+	uint8_t persist_backoff;
+	usec_t pace_clock_us;          /* when the last byte had gone at the pacing rate exactly */
 	uint8_t quick_acks;            /* this many more are not delayed: the peer is in slow start */
 	uint8_t dup_acks;              /* in a row, for a peer without SACK */
 	uint64_t last_ooo;             /* offset of the newest segment beyond a hole: its block comes first, RFC 2018 4 */

@@ -386,6 +386,20 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 		f->fin_acked = true;
 }
 
+/* RFC 9293 3.8.6.1: a closed window with nothing outstanding is asked for, or a lost update would be the end. */
+static void watch_window(struct subflow *sf, usec_t now_us)
+{
+	bool closed = !sf->snd_wnd && !board_count(&sf->board) && (sf->state == SF_ESTABLISHED || sf->state == SF_CLOSE_WAIT);
+
+	if (!closed) {
+		sf->persist_deadline_us = USEC_NEVER;
+		sf->persist_backoff = 0;
+		sf->window_probe_due = sf->window_probe_byte = false;
+	} else if (sf->persist_deadline_us == USEC_NEVER) {
+		sf->persist_deadline_us = usec_add(now_us, sf->rtt.rto_us);
+	}
+}
+
 /* Our FIN is acknowledged: RFC 9293 3.10.7.4, fifth. */
 static void fin_acked(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 {
@@ -412,6 +426,7 @@ static void established(struct subflow *sf, struct subflow_facts *f)
 	sf->state = SF_ESTABLISHED;
 	sf->syn_due = false;
 	f->established = true;
+	rtt_no_sample(&sf->rtt);
 }
 
 /* RFC 9293 3.10.7.3 */
@@ -521,11 +536,15 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 			challenge_ack(sf, now_us);
 			return;
 		}
-		if (seg->payload_len) {
+		if (seg->payload_len && ssn_lt(seg->seq, sf->rcv_nxt)) {
 			count(sf->config.counters, CNT_DuplicateSegment);
 			note_dsack(sf, seg->seq, ssn_add(seg->seq, seg->payload_len));
 		}
-		sf->ack_now = true;
+		/* Two ends that disagree must not answer each other's answers for ever. */
+		if (segment_seq_len(seg))
+			sf->ack_now = true;
+		else
+			challenge_ack(sf, now_us);
 		if (sf->state == SF_TIME_WAIT && seg->flags & TCP_FIN)
 			subflow_enter_time_wait(sf, now_us);
 		/* Old data whose ACK was lost; what it acknowledges is still news. RFC 9293 would drop that, too. */
@@ -573,13 +592,15 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 	}
 	if (ssn_leq(sf->snd_una, seg->ack)) {
 		take_ack(sf, seg, now_us, f);
+		if (!sf->snd_wnd || sf->persist_deadline_us != USEC_NEVER)
+			watch_window(sf, now_us);
 		if (f->fin_acked) {
 			fin_acked(sf, now_us, f);
 			if (f->closed)
 				return;
 		}
 	}
-	if (seg->payload_len || seg->flags & TCP_FIN || sf->fin_received) {
+	if (seg->payload_len || seg->flags & TCP_FIN) {
 		if (may_receive(sf))
 			payload_and_fin(sf, seg, room, now_us, f);
 		else

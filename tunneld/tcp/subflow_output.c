@@ -4,7 +4,12 @@
 
 #include <assert.h>
 
-enum { BURST_US = 1000, BURST_SEGS = 2, IDLE_RTOS = 1 };
+enum {
+	BATCH_US = 1000, BATCH_SEGS = 2, BATCH_BYTES = 64 * 1024, /* what goes at once when pacing: enough to be worth a wake-up */
+	LATE_US = 2000,                                           /* a clock this late is caught up with */
+	UNPACED_SEGS = 10,                                        /* the initial window */
+	IDLE_RTOS = 1,
+};
 
 void subflow_ack_now(struct subflow *sf)
 {
@@ -54,7 +59,8 @@ static unsigned sack_blocks(const struct subflow *sf, uint32_t options_room)
 static void fill(struct subflow *sf, struct segment *seg, struct ssn seq, uint8_t flags, uint32_t rcv_wnd, unsigned sacks,
 		 usec_t now_us)
 {
-	uint32_t wnd = subflow_rcv_room(sf, rcv_wnd) >> sf->config.rcv_wscale;
+	/* As the connection has it: RFC 8684 3.3.1 counts it from the DATA_ACK, so what this subflow was once told is no part of it. */
+	uint32_t wnd = rcv_wnd >> sf->config.rcv_wscale;
 
 	seg->seq = seq;
 	seg->ack = sf->rcv_nxt;
@@ -116,13 +122,17 @@ void subflow_update_pacing(struct subflow *sf)
 static void pace(struct subflow *sf, uint32_t len, usec_t now_us)
 {
 	uint64_t rate = sf->cc.pacing_rate;
-	usec_t burst, earliest;
+	usec_t batch, most, earliest;
 
-	if (!rate)
+	if (!rate || sf->bytes_sent <= UNPACED_SEGS * (uint64_t)sf->cc.mss)
 		return;
-	burst = usec_max(BURST_US, (uint64_t)BURST_SEGS * sf->cc.mss * USEC_PER_S / rate);
-	earliest = now_us > burst ? now_us - burst : 0;
-	sf->pace_next_us = usec_max(sf->pace_next_us, earliest) + (uint64_t)len * USEC_PER_S / rate;
+	batch = usec_min(BATCH_US, BATCH_BYTES * USEC_PER_S / rate);
+	batch = usec_max(batch, (uint64_t)BATCH_SEGS * sf->cc.mss * USEC_PER_S / rate);
+	most = batch + LATE_US;
+	earliest = now_us > most ? now_us - most : 0;
+	sf->pace_clock_us = usec_max(sf->pace_clock_us, earliest) + (uint64_t)len * USEC_PER_S / rate;
+	if (sf->pace_clock_us > now_us)
+		sf->pace_next_us = sf->pace_clock_us + batch;
 }
 
 static bool paced_out(const struct subflow *sf, usec_t now_us) { return sf->pace_next_us > now_us; }
@@ -255,6 +265,12 @@ enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t 
 	if (sf->fin_queued && !sf->fin_sent && (sf->state == SF_ESTABLISHED || sf->state == SF_CLOSE_WAIT) &&
 	    send_fin(sf, rcv_wnd, options_room, now_us, seg))
 		return SF_WANT_CONTROL;
+	if (sf->window_probe_due) {
+		/* An old sequence number: nobody accepts it, and so it is answered with an ACK that has the window. */
+		sf->window_probe_due = false;
+		fill(sf, seg, ssn_add(sf->snd_una, UINT32_MAX), TCP_ACK, rcv_wnd, sack_blocks(sf, 0), now_us);
+		return SF_WANT_CONTROL;
+	}
 	if (sf->ack_now) {
 		fill(sf, seg, sf->snd_nxt, TCP_ACK, rcv_wnd, sack_blocks(sf, 0), now_us);
 		return SF_WANT_CONTROL;
@@ -268,8 +284,10 @@ uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us)
 
 	if ((sf->state != SF_ESTABLISHED && sf->state != SF_CLOSE_WAIT) || sf->fin_queued || sf->board.lost_segs)
 		return 0;
-	if (flight >= sf->cc.cwnd || used >= sf->snd_wnd || paced_out(sf, now_us))
+	if (flight >= sf->cc.cwnd || paced_out(sf, now_us))
 		return 0;
+	if (used >= sf->snd_wnd)
+		return sf->window_probe_byte && !used;
 	room = sf->cc.cwnd - flight;
 	if (room < sf->snd_mss)
 		room = sf->snd_mss; /* windows count whole segments: no small one because of a remainder */
@@ -294,6 +312,8 @@ uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push,
 		sf->cc.ops->idle(&sf->cc, usec_since(now_us, sf->last_snd_us), now_us);
 	if (!push_sent(sf, take, tag, 0, now_us))
 		return 0;
+	sf->window_probe_byte = false;
+	sf->persist_deadline_us = USEC_NEVER;
 	/* Did the application, not the window, end this flight? RFC 7661's question. */
 	sf->app_limited = take == len && sf->board.in_flight + sf->snd_mss < sf->cc.cwnd;
 	if (sf->app_limited)

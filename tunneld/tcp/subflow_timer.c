@@ -22,6 +22,13 @@ static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct sub
 	struct scoreboard *b = &sf->board;
 	bool first = !sf->in_rto_recovery;
 
+	if (!sf->snd_wnd && board_at(b, b->head)->sent_us <= sf->last_rcv_us) {
+		/* RFC 9293 3.8.6.1: the peer answers that its window is closed, for as long as it likes. Nothing is lost. */
+		board_mark_lost(b, b->head);
+		rtt_back_off(&sf->rtt);
+		subflow_arm_rto(sf, now_us);
+		return;
+	}
 	f->retransmit_timeout = true;
 	count(sf->config.counters, CNT_RetransmitTimeout);
 	if (sf->rtt.backoff >= RETRIES_MAX) { /* RFC 9293 3.8.3, R2 */
@@ -46,7 +53,7 @@ static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct sub
 	sf->undo_retransmits = 0;
 	sf->tlp_out = false;
 	sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
-	sf->pace_next_us = 0;
+	sf->pace_next_us = sf->pace_clock_us = 0;
 	rtt_back_off(&sf->rtt);
 	subflow_arm_rto(sf, now_us);
 }
@@ -78,6 +85,14 @@ void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 		/* RFC 8985 7.3: the RTO starts anew with the probe. */
 		subflow_arm_rto(sf, now_us);
 	}
+	if (sf->persist_deadline_us <= now_us) {
+		sf->window_probe_due = sf->window_probe_byte = true;
+		if (sf->persist_backoff < 16)
+			sf->persist_backoff++;
+		sf->persist_deadline_us =
+			usec_add(now_us, usec_min(sf->rtt.rto_us << sf->persist_backoff, sf->config.rto_max_us));
+		count(sf->config.counters, CNT_WindowProbe);
+	}
 	if (sf->rto_deadline_us > now_us)
 		return;
 	if (sf->state == SF_SYN_SENT || sf->state == SF_SYN_RECEIVED)
@@ -90,7 +105,7 @@ void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 
 usec_t subflow_deadline(const struct subflow *sf)
 {
-	usec_t at = usec_min(sf->ack_deadline_us, sf->time_wait_deadline_us);
+	usec_t at = usec_min(usec_min(sf->ack_deadline_us, sf->persist_deadline_us), sf->time_wait_deadline_us);
 
 	at = usec_min(at, usec_min(sf->rto_deadline_us, usec_min(sf->tlp_deadline_us, sf->rack_deadline_us)));
 	if (sf->board.lost_segs && sf->board.in_flight < sf->cc.cwnd)
@@ -101,13 +116,19 @@ usec_t subflow_deadline(const struct subflow *sf)
 void subflow_path_alive(struct subflow *sf, usec_t now_us)
 {
 	struct scoreboard *b = &sf->board;
+	bool waited = sf->rtt.backoff > 0;
 
 	if (sf->state == SF_CLOSED || !board_count(b))
 		return;
 	rtt_progress(&sf->rtt);
+	subflow_arm_rto(sf, now_us);
 	if (sf->state == SF_SYN_SENT || sf->state == SF_SYN_RECEIVED) {
-		sf->syn_due = true;
-		subflow_arm_rto(sf, now_us);
+		sf->syn_due = sf->accepted;
+		return;
+	}
+	if (!waited) {
+		/* No timeout yet: what is on its way may well arrive. A probe brings the SACK that tells. */
+		sf->probe_due = sf->sack_ok && !sf->tlp_out && !b->lost_segs;
 		return;
 	}
 	for (uint32_t p = b->head; p != b->tail; p++)
@@ -122,7 +143,6 @@ void subflow_path_alive(struct subflow *sf, usec_t now_us)
 	sf->frto = sf->in_recovery = sf->tlp_out = false;
 	sf->in_rto_recovery = true;
 	sf->recover = sf->snd_nxt;
-	sf->pace_next_us = 0;
+	sf->pace_next_us = sf->pace_clock_us = 0;
 	sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
-	subflow_arm_rto(sf, now_us);
 }
