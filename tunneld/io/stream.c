@@ -57,6 +57,14 @@ static void on_ready(void *owner, int events)
 		tell->readable(s->owner);
 }
 
+/* What close() does: RST, or FIN. */
+static void linger(int fd, bool hard)
+{
+	struct linger l = { .l_onoff = hard, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+}
+
 int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner)
 {
 	struct epoll_event errors = { .events = EPOLLET, .data.ptr = s }; /* EPOLLERR and EPOLLHUP are always told */
@@ -70,6 +78,11 @@ int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner)
 		s->fd = -1;
 		return error;
 	}
+	/*
+	 * Until stream_close() says otherwise the end of this fd is a RST: if we are killed, the application must
+	 * not take what it has for the whole.
+	 */
+	linger(fd, true);
 	/* The far application's own pauses are the ones to keep, not Nagle's on this hop. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	loop_fd_init(&s->watch, set->loop, fd, on_ready, s);
@@ -128,20 +141,23 @@ void stream_end_writing(struct stream *s)
 		shutdown(s->fd, SHUT_WR);
 }
 
-void stream_close(struct stream *s)
+static void closed(struct stream *s)
 {
-	if (s->fd < 0)
-		return;
 	loop_fd_want(&s->watch, 0);
 	close(s->fd); /* leaves the error set by itself */
 	s->fd = -1;
 }
 
+void stream_close(struct stream *s)
+{
+	if (s->fd < 0)
+		return;
+	linger(s->fd, false);
+	closed(s);
+}
+
 void stream_reset(struct stream *s)
 {
-	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
-
 	if (s->fd >= 0)
-		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-	stream_close(s);
+		closed(s);
 }
