@@ -49,7 +49,7 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us
 	c->rcv_limit = CONN_WINDOW_FIRST;
 	if (c->rcv_limit > e->pool.max_bytes / 4)
 		c->rcv_limit = e->pool.max_bytes / 4;
-	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = USEC_NEVER;
+	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = c->room_us = USEC_NEVER;
 	c->join_us = c->dead_us = c->close_us = USEC_NEVER;
 	c->round_us = now_us;
 	c->burst_sub = -1;

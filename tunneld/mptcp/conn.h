@@ -23,6 +23,7 @@ enum {
 	CONN_WINDOW_FIRST = 256 * 1024,
 	CONN_WINDOW_MAX = 32 * 1024 * 1024,
 	CONN_RETRY_PATHS = 8,
+	CONN_ROOM_RETRY_US = 20 * 1000,
 	SYN_DATA_MAX = 40,            /* a Convert header with Connect (24) or Error (8) */
 };
 
@@ -115,6 +116,7 @@ struct conn {
 	struct reinject *reinjects;
 	uint32_t reinject_count, reinject_room;
 	struct dsn opportunistic;  /* snd_una for which the window-limited reinjection was done */
+	usec_t room_us;            /* the pool had no page for a write: looked at again then */
 	bool short_write;          /* the host was told less room than it wanted: TELL_ROOM when there is some */
 
 	/* receiving side, B.1.3 */

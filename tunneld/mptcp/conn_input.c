@@ -595,6 +595,9 @@ void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, us
 		c->orphan = true;
 		c->tell = 0;
 		c->open_deadline_us = usec_add(now_us, REFUSED_LINGER_US);
+	} else {
+		/* It may have come late; the client has its own limit. */
+		c->open_deadline_us = usec_add(now_us, c->engine->config.connect_timeout_us);
 	}
 	if (!s)
 		return;
@@ -734,6 +737,11 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 	}
 	for (uint8_t i = 0; i < seg->mptcp_count; i++)
 		switch (seg->mptcp[i].subtype) {
+		case MP_CAPABLE:
+			/* RFC 8684 3.1: both keys again: no DSS of ours has arrived yet, and until then no DATA_FIN can be sent. */
+			if (!seg->payload_len)
+				subflow_ack_now(&s->sf);
+			break;
 		case ADD_ADDR:
 		case REMOVE_ADDR:
 		case MP_PRIO:
@@ -926,6 +934,22 @@ static void zero_window(struct conn *c, usec_t now_us)
 		c->snd_edge = dsn_add(c->snd_nxt, 1);
 }
 
+/* The pool had no page for a write. No event of this connection says when it has: others free them. */
+static void look_for_room(struct conn *c, usec_t now_us)
+{
+	const struct page_pool *pool = &c->engine->pool;
+
+	c->room_us = USEC_NEVER;
+	if (!c->short_write || c->orphan || c->shutdown)
+		return;
+	if (pool->used_bytes + PAGE_SIZE_BYTES > pool->max_bytes - pool->max_bytes / 4 || !conn_room(c)) {
+		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
+		return;
+	}
+	c->short_write = false;
+	c->tell |= TELL_ROOM;
+}
+
 void conn_timeout(struct conn *c, usec_t now_us)
 {
 	c->burst_sub = -1;
@@ -980,6 +1004,8 @@ void conn_timeout(struct conn *c, usec_t now_us)
 	}
 	if (c->zero_window_us <= now_us)
 		zero_window(c, now_us);
+	if (c->room_us <= now_us)
+		look_for_room(c, now_us);
 	if (c->stuck_us <= now_us)
 		stuck(c, now_us);
 	if (c->join_us <= now_us)

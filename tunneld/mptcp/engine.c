@@ -580,22 +580,23 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 static enum err write_event(struct engine *e, struct event *ev, usec_t now_us)
 {
 	struct conn *c = conn_of_host(e, ev->write.conn);
-	size_t room, n;
+	size_t room, n, want;
 
-	(void)now_us;
 	ev->write.taken = 0;
 	if (!c)
 		return ERR_UNKNOWN;
 	if (c->shutdown || (c->state != M_ESTAB && c->state != M_CLOSE_WAIT))
 		return ERR_UNEXPECTED;
 	room = conn_room(c);
-	n = ev->write.len < room ? ev->write.len : room;
+	n = want = ev->write.len < room ? ev->write.len : room;
 	/* A quarter of the pool is kept for what arrives: a sender can wait, a receiver has promised its window. */
 	n = send_queue_append(&c->queue, &e->pool, ev->write.bytes, n, e->pool.max_bytes / 4);
 	ev->write.taken = n;
 	c->bytes_sent += n;
 	if (n < ev->write.len || conn_room(c) == 0)
 		c->short_write = true;
+	if (n < want)
+		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
 	engine_ready(c);
 	return ERR_OK;
 }
