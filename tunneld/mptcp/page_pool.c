@@ -61,20 +61,19 @@ void page_table_close(struct page_table *t, struct page_pool *p)
 	*t = (struct page_table){ 0 };
 }
 
-bool page_table_span(struct page_table *t, uint64_t live_first, uint64_t first, uint64_t last)
+bool page_table_span(struct page_table *t, uint64_t first, uint64_t pages)
 {
-	uint64_t low = t->pages && live_first < first ? live_first : first;
 	uint32_t slots = t->slots ? t->slots : 2;
 	uint8_t **wider;
 
-	if (t->slots && last - low < t->slots)
+	if (pages <= t->slots)
 		return true;
-	while (slots <= last - low)
+	while (slots < pages)
 		slots *= 2;
 	wider = calloc(slots, sizeof *wider);
 	if (!wider)
 		return false;
-	for (uint64_t n = live_first; t->pages && n < live_first + t->slots; n++)
+	for (uint64_t n = first; t->pages && n < first + t->slots; n++)
 		wider[n & (slots - 1)] = t->slot[n & (t->slots - 1)];
 	free(t->slot);
 	t->slot = wider;

@@ -35,8 +35,16 @@ struct page_table {
 
 /* Frees what is left. */
 void page_table_close(struct page_table *t, struct page_pool *p);
-/* Makes room for live pages first..last (page numbers); false: no memory. live_first is the lowest page held now. */
-bool page_table_span(struct page_table *t, uint64_t live_first, uint64_t first, uint64_t last);
+/* Page numbers wrap as dsns do. */
+static inline uint64_t page_of(struct dsn d) { return d.v >> PAGE_SHIFT; }
+static inline size_t page_offset(struct dsn d) { return (size_t)(d.v & (PAGE_SIZE_BYTES - 1)); }
+/* How many page borders lie in (from, to]. */
+static inline uint64_t page_steps(struct dsn from, struct dsn to)
+{
+	return (to.v - (from.v - page_offset(from))) >> PAGE_SHIFT;
+}
+/* Makes room for `pages` pages from first on, which is the lowest held; false: no memory. */
+bool page_table_span(struct page_table *t, uint64_t first, uint64_t pages);
 static inline uint8_t *page_table_at(const struct page_table *t, uint64_t page)
 {
 	return t->slots ? t->slot[page & (t->slots - 1)] : NULL;

@@ -7,9 +7,6 @@
 
 enum { ISLANDS_MAX = 1 << 15 };
 
-static uint64_t page_of(struct dsn d) { return d.v >> PAGE_SHIFT; }
-static size_t offset_of(struct dsn d) { return (size_t)(d.v & (PAGE_SIZE_BYTES - 1)); }
-
 void reorder_init(struct reorder *q, struct dsn first)
 {
 	*q = (struct reorder){ .read = first, .next = first };
@@ -46,12 +43,13 @@ static uint32_t island_at(const struct reorder *q, struct dsn d)
 /* Makes pages for [from, to) before anything is written, so that an insert is whole or not at all. */
 static bool pages_for(struct reorder *q, struct page_pool *p, struct dsn from, struct dsn to, uint64_t reserve_bytes)
 {
-	uint64_t last = page_of(dsn_add(to, UINT64_MAX));
+	struct dsn last = dsn_add(to, UINT64_MAX);
+	uint64_t steps = page_steps(from, last);
 
-	if (!page_table_span(&q->pages, page_of(q->read), page_of(q->read), last))
+	if (!page_table_span(&q->pages, page_of(q->read), page_steps(q->read, last) + 1))
 		return false;
-	for (uint64_t n = page_of(from); n <= last; n++)
-		if (!page_table_need(&q->pages, p, n, reserve_bytes))
+	for (uint64_t n = 0; n <= steps; n++)
+		if (!page_table_need(&q->pages, p, page_of(from) + n, reserve_bytes))
 			return false; /* a page too many stays in the table: the next insert uses it or consumption frees it */
 	return true;
 }
@@ -59,7 +57,7 @@ static bool pages_for(struct reorder *q, struct page_pool *p, struct dsn from, s
 static void put(struct reorder *q, struct dsn at, const uint8_t *bytes, size_t len)
 {
 	while (len) {
-		size_t off = offset_of(at), n = PAGE_SIZE_BYTES - off;
+		size_t off = page_offset(at), n = PAGE_SIZE_BYTES - off;
 
 		if (n > len)
 			n = len;
@@ -163,7 +161,7 @@ enum err reorder_insert(struct reorder *q, struct page_pool *p, struct dsn dsn, 
 
 size_t reorder_readable(const struct reorder *q, const uint8_t **bytes)
 {
-	size_t n = (size_t)reorder_waiting(q), off = offset_of(q->read);
+	size_t n = (size_t)reorder_waiting(q), off = page_offset(q->read);
 
 	if (n == 0) {
 		*bytes = NULL;
@@ -178,8 +176,8 @@ void reorder_consumed(struct reorder *q, struct page_pool *p, size_t len)
 	struct dsn upto = dsn_add(q->read, len);
 
 	assert(dsn_leq(upto, q->next));
-	for (uint64_t n = page_of(q->read); n < page_of(upto); n++)
-		page_table_drop(&q->pages, p, n);
+	for (uint64_t n = 0, steps = page_steps(q->read, upto); n < steps; n++)
+		page_table_drop(&q->pages, p, page_of(q->read) + n);
 	q->read = upto;
 	if (!dsn_eq(q->read, q->next) || q->count || !q->pages.pages)
 		return;

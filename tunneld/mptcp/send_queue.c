@@ -4,9 +4,6 @@
 #include <assert.h>
 #include <string.h>
 
-static uint64_t page_of(struct dsn d) { return d.v >> PAGE_SHIFT; }
-static size_t offset_of(struct dsn d) { return (size_t)(d.v & (PAGE_SIZE_BYTES - 1)); }
-
 void send_queue_init(struct send_queue *q, struct dsn first)
 {
 	*q = (struct send_queue){ .start = first, .end = first };
@@ -23,12 +20,12 @@ size_t send_queue_append(struct send_queue *q, struct page_pool *p, const uint8_
 	size_t done = 0;
 
 	while (done < len) {
-		size_t at = offset_of(q->end), n = PAGE_SIZE_BYTES - at;
+		size_t at = page_offset(q->end), n = PAGE_SIZE_BYTES - at;
 		uint8_t *page;
 
 		if (n > len - done)
 			n = len - done;
-		if (!page_table_span(&q->pages, page_of(q->start), page_of(q->start), page_of(q->end)))
+		if (!page_table_span(&q->pages, page_of(q->start), page_steps(q->start, q->end) + 1))
 			break;
 		page = page_table_need(&q->pages, p, page_of(q->end), reserve_bytes);
 		if (!page)
@@ -45,8 +42,8 @@ void send_queue_free_to(struct send_queue *q, struct page_pool *p, struct dsn up
 	assert(dsn_leq(upto, q->end));
 	if (dsn_leq(upto, q->start))
 		return;
-	for (uint64_t n = page_of(q->start); n < page_of(upto); n++)
-		page_table_drop(&q->pages, p, n);
+	for (uint64_t n = 0, steps = page_steps(q->start, upto); n < steps; n++)
+		page_table_drop(&q->pages, p, page_of(q->start) + n);
 	q->start = upto;
 	/* An idle connection holds no page: the last one goes as soon as nothing in it is needed. */
 	if (dsn_eq(q->start, q->end))
@@ -57,7 +54,7 @@ void send_queue_copy(const struct send_queue *q, struct dsn from, size_t len, ui
 {
 	assert(dsn_leq(q->start, from) && dsn_leq(dsn_add(from, len), q->end));
 	while (len) {
-		size_t at = offset_of(from), n = PAGE_SIZE_BYTES - at;
+		size_t at = page_offset(from), n = PAGE_SIZE_BYTES - at;
 
 		if (n > len)
 			n = len;
@@ -75,7 +72,7 @@ checksum_t send_queue_sum(const struct send_queue *q, struct dsn from, size_t le
 
 	assert(dsn_leq(q->start, from) && dsn_leq(dsn_add(from, len), q->end));
 	while (done < len) {
-		size_t at = offset_of(from), n = PAGE_SIZE_BYTES - at;
+		size_t at = page_offset(from), n = PAGE_SIZE_BYTES - at;
 
 		if (n > len - done)
 			n = len - done;
