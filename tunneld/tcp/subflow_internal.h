@@ -19,6 +19,8 @@ void subflow_enter_recovery(struct subflow *sf, usec_t now_us);
 void subflow_arm_rto(struct subflow *sf, usec_t now_us);
 void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
 void subflow_update_pacing(struct subflow *sf);
+/* Does the congestion window allow the next retransmission? One segment always may be out. */
+bool subflow_may_repeat(const struct subflow *sf);
 /* The window the peer may use, right edge from rcv_nxt. */
 static inline uint32_t subflow_rcv_room(const struct subflow *sf, uint32_t rcv_wnd)
 {

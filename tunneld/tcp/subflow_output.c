@@ -239,6 +239,13 @@ static bool send_fin(struct subflow *sf, uint32_t rcv_wnd, uint32_t options_room
 	return true;
 }
 
+bool subflow_may_repeat(const struct subflow *sf)
+{
+	uint32_t flight = sf->board.in_flight;
+
+	return !flight || flight + sf->snd_mss <= sf->cc.cwnd;
+}
+
 enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t options_room, usec_t now_us,
 				 struct segment *seg, struct subflow_data *data)
 {
@@ -260,7 +267,7 @@ enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t 
 			return send_again(sf, p, rcv_wnd, options_room, now_us, seg, data);
 		}
 	}
-	if (b->lost_segs && b->in_flight < sf->cc.cwnd && !paced_out(sf, now_us))
+	if (b->lost_segs && subflow_may_repeat(sf) && !paced_out(sf, now_us))
 		return send_again(sf, board_next_lost(b), rcv_wnd, options_room, now_us, seg, data);
 	if (sf->fin_queued && !sf->fin_sent && (sf->state == SF_ESTABLISHED || sf->state == SF_CLOSE_WAIT) &&
 	    send_fin(sf, rcv_wnd, options_room, now_us, seg))

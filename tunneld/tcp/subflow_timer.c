@@ -108,7 +108,7 @@ usec_t subflow_deadline(const struct subflow *sf)
 	usec_t at = usec_min(usec_min(sf->ack_deadline_us, sf->persist_deadline_us), sf->time_wait_deadline_us);
 
 	at = usec_min(at, usec_min(sf->rto_deadline_us, usec_min(sf->tlp_deadline_us, sf->rack_deadline_us)));
-	if (sf->board.lost_segs && sf->board.in_flight < sf->cc.cwnd)
+	if (sf->board.lost_segs && subflow_may_repeat(sf))
 		at = usec_min(at, sf->pace_next_us);
 	return at;
 }
