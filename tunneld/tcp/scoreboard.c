@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM_FIRST = 16, ROOM_KEPT = 64 };
+enum { ROOM_FIRST = 8 };
 #define POSITION_MAX UINT32_C(0xf0000000)
 
 void board_init(struct scoreboard *b)
@@ -49,6 +49,27 @@ static void link_newest(struct scoreboard *b, uint32_t position)
 	else
 		b->oldest = position;
 	b->newest = position;
+}
+
+/* Back to its place: what was sent later is behind it. Looked for from the oldest end, where it nearly always is. */
+static void link_in_order(struct scoreboard *b, uint32_t position)
+{
+	struct sent *s = board_at(b, position);
+	uint32_t next = b->oldest;
+
+	while (next != BOARD_NONE && board_at(b, next)->sent_us <= s->sent_us)
+		next = board_at(b, next)->newer;
+	if (next == BOARD_NONE) {
+		link_newest(b, position);
+		return;
+	}
+	s->newer = next;
+	s->older = board_at(b, next)->older;
+	board_at(b, next)->older = position;
+	if (s->older != BOARD_NONE)
+		board_at(b, s->older)->newer = position;
+	else
+		b->oldest = position;
 }
 
 /* --- life of a segment --- */
@@ -143,8 +164,9 @@ void board_mark_lost(struct scoreboard *b, uint32_t position)
 
 void board_unmark_lost(struct scoreboard *b)
 {
-	for (uint32_t p = b->head; p != b->tail && b->lost_segs; p++) {
-		struct sent *s = board_at(b, p);
+	/* Last first: each then finds its place at once, in front of those that went after it. */
+	for (uint32_t p = b->tail; p != b->head && b->lost_segs;) {
+		struct sent *s = board_at(b, --p);
 
 		if (!(s->flags & SENT_LOST))
 			continue;
@@ -153,7 +175,7 @@ void board_unmark_lost(struct scoreboard *b)
 		b->lost -= s->len;
 		b->lost_segs--;
 		b->in_flight += s->len;
-		link_newest(b, p);
+		link_in_order(b, p);
 	}
 }
 
@@ -200,7 +222,7 @@ void board_pop(struct scoreboard *b)
 	b->head++;
 	if (b->head != b->tail)
 		return;
-	if (b->room > ROOM_KEPT)
+	if (b->room > ROOM_FIRST) /* memory goes with what is in flight */
 		board_free(b);
 	else
 		b->head = b->tail = 0;

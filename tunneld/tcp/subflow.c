@@ -23,6 +23,7 @@ static void init(struct subflow *sf, const struct subflow_config *config, struct
 	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
 	sf->snd_mss = config->mss;
 	sf->quick_acks = QUICK_ACKS;
+	sf->reo_wnd_mult = 1;
 	sf->last_progress_us = sf->delivered_us = now_us;
 	sf->syn_due = true;
 	board_init(&sf->board);
@@ -101,10 +102,21 @@ void subflow_set_mss(struct subflow *sf, uint16_t mss)
 		sf->cc.mss = sf->snd_mss = payload;
 }
 
+void subflow_window_told(struct subflow *sf, uint32_t wnd)
+{
+	if (wnd <= sf->snd_wnd || sf->state == SF_CLOSED)
+		return;
+	sf->snd_wnd = wnd;
+	if (wnd > sf->max_wnd)
+		sf->max_wnd = wnd;
+	sf->persist_deadline_us = USEC_NEVER;
+	sf->window_probe_due = sf->window_probe_byte = false;
+}
+
 void subflow_to_closed(struct subflow *sf)
 {
 	sf->state = SF_CLOSED;
-	sf->ack_now = sf->syn_due = sf->probe_due = sf->window_probe_due = false;
+	sf->ack_now = sf->syn_due = sf->rst_due = sf->probe_due = sf->window_probe_due = false;
 	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = USEC_NEVER;
 	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
 	board_free(&sf->board);

@@ -107,6 +107,8 @@ struct subflow {
 	uint8_t syn_payload;           /* bytes that ride in our SYN or SYN/ACK */
 	bool accepted;                 /* passive: the SYN/ACK may go */
 	bool syn_due;                  /* SYN or SYN/ACK is to be sent (again) */
+	bool rst_due;                  /* an ACK of the handshake was of another connection, RFC 9293 3.10.7.3 */
+	struct ssn rst_seq;
 	bool probe_due;                /* a tail loss probe is to be sent */
 	bool window_probe_due;         /* an ACK that asks for the window is to be sent */
 	bool window_probe_byte;        /* one byte may be sent beyond the closed window, RFC 9293 3.8.6.1 */
@@ -114,23 +116,25 @@ struct subflow {
 	usec_t pace_clock_us;          /* when the last byte had gone at the pacing rate exactly */
 	uint8_t quick_acks;            /* this many more are not delayed: the peer is in slow start */
 	uint8_t dup_acks;              /* in a row, for a peer without SACK */
-	uint64_t last_ooo;             /* offset of the newest segment beyond a hole: its block comes first, RFC 2018 4 */
+	uint64_t ooo_recent[4];        /* offsets in the ranges that grew last, newest first: the order of SACK blocks, RFC 2018 4 */
 	struct ssn dsack_start, dsack_end; /* newest duplicate, to be reported once, RFC 2883 */
 	bool dsack_pending;
 	uint8_t challenge_acks;        /* sent in this second, RFC 5961 7 */
 	usec_t challenge_second_us;
 	/* tail loss probe, RFC 8985 7.4 */
-	bool tlp_out, tlp_retransmitted;
+	bool tlp_out;
 	struct ssn tlp_end;
 	/* RACK, RFC 8985 5.2 */
 	usec_t rack_sent_us, rack_rtt_us;
 	struct ssn rack_end, rack_fack;
 	bool reordering_seen;
+	uint8_t reo_wnd_mult, reo_wnd_persist; /* RFC 8985 6.2 step 4: how DSACKs widen the window, and for how many recoveries */
+	struct ssn dsack_round;                /* one DSACK in a round trip counts */
 	/* recovery, RFC 6937; undo by DSACK and F-RTO, RFC 5682 */
 	bool in_recovery, in_rto_recovery, frto;
 	struct ssn recover;
 	uint32_t prr_delivered, prr_out, prr_flight_size;
-	uint32_t undo_retransmits;
+	uint32_t undo_retransmits;     /* of this recovery, or the last, not yet known to have been needless */
 	uint64_t delivered;            /* bytes the peer has in all, SACKed ones included */
 	usec_t delivered_us;
 	bool app_limited;              /* the owner had nothing more when the window had room */
@@ -215,6 +219,9 @@ bool subflow_refuse(const struct segment *seg, struct segment *rst);
 void subflow_path_alive(struct subflow *sf, usec_t now_us);
 /* The path's limit changed: what is cut from now on, retransmissions too, obeys it. */
 void subflow_set_mss(struct subflow *sf, uint16_t mss);
+
+/* The peer told its window elsewhere, to be as many bytes by now: MPTCP's subflows share one, RFC 8684 3.3.1. Only ever opens. */
+void subflow_window_told(struct subflow *sf, uint32_t wnd);
 
 /* Invariants; asserts. */
 void subflow_check(const struct subflow *sf);

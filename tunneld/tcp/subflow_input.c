@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-enum { CHALLENGE_ACKS_PER_S = 100, DUP_THRESHOLD = 3, FULL_SEGMENTS_PER_ACK = 2 };
+enum { CHALLENGE_ACKS_PER_S = 100, DUP_THRESHOLD = 3, FULL_SEGMENTS_PER_ACK = 2, REO_WND_PERSIST = 16 };
 
 /* --- small things --- */
 
@@ -68,11 +68,12 @@ static bool timestamp_fails(struct subflow *sf, const struct segment *seg)
 
 struct delivery {
 	uint32_t acked, sacked;      /* bytes newly delivered, by snd_una and by SACK */
-	uint32_t lost_before;
 	usec_t rtt_us;
 	uint64_t rate;
 	bool rate_app_limited;
-	bool original_delivered;     /* something that was never sent again: F-RTO's question */
+	bool late_original;          /* thought lost, not sent again, and here it is: F-RTO's question */
+	bool duplicate;              /* told by DSACK */
+	struct ssn duplicate_end;
 	usec_t newest_us;
 };
 
@@ -93,8 +94,8 @@ static void delivered_one(struct subflow *sf, struct delivery *d, const struct s
 				d->rate_app_limited = s->flags & SENT_APP_LIMITED;
 			}
 		}
-		if (!(s->flags & SENT_SYN))
-			d->original_delivered = true;
+		if (s->flags & SENT_LOST)
+			d->late_original = true;
 		/* RFC 8985 6.2 step 3 */
 		if (ssn_lt(end, sf->rack_fack))
 			sf->reordering_seen = true;
@@ -116,18 +117,18 @@ static usec_t reordering_window(const struct subflow *sf)
 {
 	if (!sf->reordering_seen && (sf->in_recovery || sf->board.sacked_segs >= DUP_THRESHOLD))
 		return 0;
-	return usec_min(sf->rtt.min_rtt_us / 4, sf->rtt.srtt_us);
+	return usec_min(sf->reo_wnd_mult * sf->rtt.min_rtt_us / 4, sf->rtt.srtt_us);
 }
 
-bool subflow_detect_loss(struct subflow *sf, usec_t now_us)
+uint32_t subflow_detect_loss(struct subflow *sf, usec_t now_us)
 {
 	struct scoreboard *b = &sf->board;
 	usec_t window = reordering_window(sf);
-	bool any = false;
+	uint32_t lost = 0;
 
 	sf->rack_deadline_us = USEC_NEVER;
 	if (!sf->rack_sent_us)
-		return false;
+		return 0;
 	while (b->oldest != BOARD_NONE) {
 		uint32_t p = b->oldest;
 		const struct sent *s = board_at(b, p);
@@ -141,10 +142,10 @@ bool subflow_detect_loss(struct subflow *sf, usec_t now_us)
 			sf->rack_deadline_us = due;
 			break;
 		}
+		lost += s->len;
 		board_mark_lost(b, p);
-		any = true;
 	}
-	return any;
+	return lost;
 }
 
 void subflow_enter_recovery(struct subflow *sf, usec_t now_us)
@@ -156,19 +157,24 @@ void subflow_enter_recovery(struct subflow *sf, usec_t now_us)
 	sf->prr_flight_size = (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una); /* RFC 6937 2: RecoverFS */
 	sf->prr_delivered = sf->prr_out = 0;
 	sf->undo_retransmits = 0;
+	sf->tlp_out = false; /* one reduction answers the loss, RFC 8985 7.4.2 */
+	if (sf->reo_wnd_persist && --sf->reo_wnd_persist == 0)
+		sf->reo_wnd_mult = 1;
 	sf->cc.ops->loss(&sf->cc, sf->board.in_flight, now_us);
 	count(sf->config.counters, CNT_FastRecovery);
 }
 
 static void undo(struct subflow *sf, usec_t now_us)
 {
+	board_unmark_lost(&sf->board);
+	sf->undo_retransmits = 0;
 	sf->cc.ops->undo(&sf->cc, now_us);
 	sf->in_recovery = sf->in_rto_recovery = sf->frto = false;
 	count(sf->config.counters, CNT_SpuriousRecovery);
 }
 
 /* RFC 6937 3.1: as much goes out as the reduction allows for what has arrived. */
-static void proportional_rate(struct subflow *sf, uint32_t delivered)
+static void proportional_rate(struct subflow *sf, uint32_t delivered, bool safe)
 {
 	uint32_t flight = sf->board.in_flight, ssthresh = sf->cc.ssthresh, mss = sf->cc.mss;
 	int64_t more;
@@ -183,7 +189,8 @@ static void proportional_rate(struct subflow *sf, uint32_t delivered)
 
 		if (limit < (int64_t)delivered)
 			limit = delivered;
-		more = limit + mss;
+		/* Faster only while each ACK shows that the repair works: RFC 6937's SSRB, else its CRB. */
+		more = safe ? limit + mss : limit;
 		if (more > (int64_t)ssthresh - flight)
 			more = (int64_t)ssthresh - flight;
 	}
@@ -196,7 +203,7 @@ static void proportional_rate(struct subflow *sf, uint32_t delivered)
 
 static void leave_recovery(struct subflow *sf)
 {
-	if (sf->in_recovery && sf->cc.ssthresh != UINT32_MAX)
+	if (sf->in_recovery)
 		sf->cc.cwnd = sf->cc.ssthresh;
 	sf->in_recovery = sf->in_rto_recovery = sf->frto = false;
 }
@@ -256,9 +263,8 @@ static void take_sack(struct subflow *sf, const struct segment *seg, struct deli
 			       (seg->tcp.sack_count > 1 && ssn_leq(seg->tcp.sack[1].start, k.start) &&
 				ssn_leq(k.end, seg->tcp.sack[1].end)))) {
 			count(sf->config.counters, CNT_DSACKReceived);
-			if (sf->undo_retransmits && --sf->undo_retransmits == 0 && (sf->in_recovery || sf->in_rto_recovery))
-				undo(sf, now_us);
-			sf->reordering_seen = true;
+			d->duplicate = true;
+			d->duplicate_end = k.end;
 			continue;
 		}
 		if (ssn_leq(k.end, sf->snd_una) || ssn_lt(sf->snd_nxt, k.end) || known_block(b, &k))
@@ -307,13 +313,43 @@ static bool only_dss(const struct segment *seg)
 	return true;
 }
 
+/* RFC 8985 6.2 step 4: what was sent again had not been lost. Look longer before thinking so. */
+static void duplicate_told(struct subflow *sf, usec_t now_us)
+{
+	sf->reordering_seen = true;
+	if (ssn_leq(sf->dsack_round, sf->snd_una)) {
+		sf->dsack_round = sf->snd_nxt;
+		if (sf->reo_wnd_mult < UINT8_MAX)
+			sf->reo_wnd_mult++;
+	}
+	sf->reo_wnd_persist = REO_WND_PERSIST;
+	/* Every retransmission was needless: so was the reduction. */
+	if (sf->undo_retransmits && --sf->undo_retransmits == 0)
+		undo(sf, now_us);
+}
+
+/* RFC 8985 7.4.2: all up to the probe is acknowledged. Did the probe repair a loss, or was it needless? */
+static void tail_probe_answered(struct subflow *sf, const struct segment *seg, const struct delivery *d, bool advanced, usec_t now_us)
+{
+	if (d->duplicate && ssn_eq(d->duplicate_end, sf->tlp_end)) {
+		sf->tlp_out = false;
+	} else if (ssn_lt(sf->tlp_end, seg->ack)) {
+		sf->tlp_out = false;
+		sf->cc.ops->loss(&sf->cc, sf->board.in_flight, now_us);
+		count(sf->config.counters, CNT_TailLossRepaired);
+	} else if (!advanced && !d->sacked) {
+		sf->tlp_out = false; /* a second ACK, for the second copy */
+	}
+}
+
 static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_us, struct subflow_facts *f)
 {
 	struct scoreboard *b = &sf->board;
 	struct delivery d = { 0 };
 	struct ssn una = sf->snd_una;
 	uint32_t flight = b->in_flight;
-	bool moved = take_window(sf, seg), advanced = ssn_lt(una, seg->ack), new_loss = false;
+	bool moved = take_window(sf, seg), advanced = ssn_lt(una, seg->ack);
+	uint32_t lost = 0;
 
 	if (advanced) {
 		sf->snd_una = seg->ack;
@@ -334,7 +370,7 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 	}
 	if (sf->sack_ok && seg->tcp.has & OPT_SACK)
 		take_sack(sf, seg, &d, now_us);
-	if (!advanced && !d.sacked && !f->dup_ack)
+	if (!advanced && !d.sacked && !f->dup_ack && !d.duplicate)
 		return;
 	sf->delivered += d.acked + d.sacked;
 	if (d.acked + d.sacked)
@@ -342,33 +378,33 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 	if (d.rtt_us)
 		rtt_sample(&sf->rtt, d.rtt_us, now_us);
 	if (sf->tlp_out && ssn_leq(sf->tlp_end, seg->ack))
-		sf->tlp_out = false;
-	/* RFC 5682 3: after a timeout an original is answered: nothing was lost, it was late. */
-	if (sf->frto && (advanced || d.sacked)) {
-		if (d.original_delivered) {
-			board_unmark_lost(b);
-			undo(sf, now_us);
-		}
-		sf->frto = false;
-	}
+		tail_probe_answered(sf, seg, &d, advanced, now_us);
+	else if (d.duplicate)
+		duplicate_told(sf, now_us);
+	/*
+	 * RFC 5682 3: after a timeout an original is answered: it was late, not lost. Unlike there we go on repairing until
+	 * then; an original that was not reached yet shows itself as well as new data would.
+	 */
+	if (sf->frto && d.late_original)
+		undo(sf, now_us);
 	if (!sf->sack_ok && sf->dup_acks == DUP_THRESHOLD && board_count(b)) {
+		lost += board_at(b, b->head)->len;
 		board_mark_lost(b, b->head);
-		new_loss = true;
 	} else if (!sf->sack_ok && advanced && sf->in_recovery && board_count(b) && ssn_lt(sf->snd_una, sf->recover)) {
 		board_mark_lost(b, b->head); /* a partial ACK: NewReno, RFC 6582 3.2 */
 	}
-	new_loss |= subflow_detect_loss(sf, now_us);
+	lost += subflow_detect_loss(sf, now_us);
 	if ((sf->in_recovery || sf->in_rto_recovery) && ssn_leq(sf->recover, sf->snd_una))
 		leave_recovery(sf);
-	if (new_loss) {
+	if (lost) {
 		f->loss_detected = true;
 		subflow_enter_recovery(sf, now_us);
 	}
 	if (sf->in_recovery)
-		proportional_rate(sf, d.acked + d.sacked);
+		proportional_rate(sf, d.acked + d.sacked, advanced && !lost);
 	if (d.acked + d.sacked) {
 		const struct cc_ack ack = {
-			.acked = d.acked + d.sacked, .in_flight = flight, .rtt_us = d.rtt_us,
+			.acked = d.acked + d.sacked, .lost = lost, .in_flight = flight, .rtt_us = d.rtt_us,
 			.srtt_us = sf->rtt.srtt_us, .min_rtt_us = sf->rtt.min_rtt_us, .delivery_rate = d.rate,
 			.app_limited = sf->app_limited, .in_recovery = sf->in_recovery,
 		};
@@ -387,7 +423,7 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 }
 
 /* RFC 9293 3.8.6.1: a closed window with nothing outstanding is asked for, or a lost update would be the end. */
-static void watch_window(struct subflow *sf, usec_t now_us)
+void subflow_watch_window(struct subflow *sf, usec_t now_us)
 {
 	bool closed = !sf->snd_wnd && !board_count(&sf->board) && (sf->state == SF_ESTABLISHED || sf->state == SF_CLOSE_WAIT);
 
@@ -429,6 +465,15 @@ static void established(struct subflow *sf, struct subflow_facts *f)
 	rtt_no_sample(&sf->rtt);
 }
 
+/* What acknowledges nothing of ours is of an older connection: tell its sender. */
+static void foreign_ack(struct subflow *sf, const struct segment *seg)
+{
+	if (seg->flags & TCP_RST)
+		return;
+	sf->rst_due = true;
+	sf->rst_seq = seg->ack;
+}
+
 /* RFC 9293 3.10.7.3 */
 static void input_syn_sent(struct subflow *sf, const struct segment *seg, usec_t now_us, struct subflow_facts *f)
 {
@@ -436,6 +481,7 @@ static void input_syn_sent(struct subflow *sf, const struct segment *seg, usec_t
 
 	if (ack && (ssn_leq(seg->ack, sf->iss) || ssn_lt(sf->snd_nxt, seg->ack))) {
 		f->rejected = true;
+		foreign_ack(sf, seg);
 		return;
 	}
 	if (seg->flags & TCP_RST) {
@@ -478,6 +524,8 @@ static void payload_and_fin(struct subflow *sf, const struct segment *seg, uint3
 		sf->fin_rcv_seq = end;
 	}
 	end = ssn_min(end, edge);
+	if (sf->fin_received)
+		end = ssn_min(end, sf->fin_rcv_seq); /* there is nothing after a FIN */
 	if (seg->payload_len && ssn_lt(start, end)) {
 		if (ranges_have(&sf->ooo, offset_of(sf, start), offset_of(sf, end))) {
 			note_dsack(sf, start, end);
@@ -579,6 +627,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 	if (sf->state == SF_SYN_RECEIVED) {
 		if (!ssn_lt(sf->snd_una, seg->ack) || ssn_lt(sf->snd_nxt, seg->ack)) {
 			f->rejected = true;
+			foreign_ack(sf, seg);
 			return;
 		}
 		established(sf, f);
@@ -593,7 +642,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 	if (ssn_leq(sf->snd_una, seg->ack)) {
 		take_ack(sf, seg, now_us, f);
 		if (!sf->snd_wnd || sf->persist_deadline_us != USEC_NEVER)
-			watch_window(sf, now_us);
+			subflow_watch_window(sf, now_us);
 		if (f->fin_acked) {
 			fin_acked(sf, now_us, f);
 			if (f->closed)
@@ -606,6 +655,21 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 		else
 			sf->ack_now = true;
 	}
+}
+
+static void note_recent(struct subflow *sf, uint64_t start)
+{
+	enum { N = sizeof sf->ooo_recent / sizeof *sf->ooo_recent };
+	int i = ranges_find(&sf->ooo, start);
+	unsigned at = 0;
+
+	/* Its range is named once: the newer offset takes the place of the older, at the front. */
+	while (i >= 0 && at < N - 1 &&
+	       (sf->ooo_recent[at] < sf->ooo.at[i].start || sf->ooo_recent[at] >= sf->ooo.at[i].end))
+		at++;
+	for (; at; at--)
+		sf->ooo_recent[at] = sf->ooo_recent[at - 1];
+	sf->ooo_recent[0] = start;
 }
 
 bool subflow_received(struct subflow *sf, struct ssn seq, uint32_t len, usec_t now_us, bool *fin)
@@ -622,7 +686,7 @@ bool subflow_received(struct subflow *sf, struct ssn seq, uint32_t len, usec_t n
 			count(sf->config.counters, CNT_OutOfOrderFull); /* not SACKed: it will be sent again */
 		else
 			sf->bytes_received += len;
-		sf->last_ooo = start;
+		note_recent(sf, start);
 		sf->ack_now = true;
 		return false;
 	}

@@ -13,9 +13,10 @@ void subflow_to_closed(struct subflow *sf);
 /* The peer's FIN is in order: RFC 9293 3.10.7.4, eighth. */
 void subflow_fin_arrived(struct subflow *sf, usec_t now_us);
 void subflow_enter_time_wait(struct subflow *sf, usec_t now_us);
-/* RFC 8985 6.2 step 5: marks what was sent long enough before what has been delivered. True: something new is lost. */
-bool subflow_detect_loss(struct subflow *sf, usec_t now_us);
+/* RFC 8985 6.2 step 5: marks what was sent long enough before what has been delivered. Returns how many bytes. */
+uint32_t subflow_detect_loss(struct subflow *sf, usec_t now_us);
 void subflow_enter_recovery(struct subflow *sf, usec_t now_us);
+void subflow_watch_window(struct subflow *sf, usec_t now_us);
 void subflow_arm_rto(struct subflow *sf, usec_t now_us);
 void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
 void subflow_update_pacing(struct subflow *sf);

@@ -22,19 +22,25 @@ void subflow_ack_now(struct subflow *sf)
 /* RFC 2018 4: the block with the newest segment first, the others after it; a duplicate before all (RFC 2883). */
 static void put_sack(struct subflow *sf, struct tcp_options *o, unsigned blocks)
 {
-	int newest = sf->ooo.count ? ranges_find(&sf->ooo, sf->last_ooo) : -1;
+	enum { RECENT = sizeof sf->ooo_recent / sizeof *sf->ooo_recent };
+	int put[SACK_BLOCKS_MAX];
+	unsigned puts = 0;
 
 	o->sack_count = 0;
 	if (sf->dsack_pending && o->sack_count < blocks) {
 		o->sack[o->sack_count++] = (struct sack_block){ sf->dsack_start, sf->dsack_end };
 		sf->dsack_pending = false;
 	}
-	for (uint32_t n = 0; n <= sf->ooo.count && o->sack_count < blocks; n++) {
-		int i = n == 0 ? newest : (int)n - 1;
+	for (uint32_t n = 0; n < RECENT + sf->ooo.count && puts < sf->ooo.count && o->sack_count < blocks; n++) {
+		int i = n < RECENT ? ranges_find(&sf->ooo, sf->ooo_recent[n]) : (int)(n - RECENT);
+		bool again = i < 0;
 		const struct range *r;
 
-		if (i < 0 || (n && i == newest))
+		for (unsigned k = 0; k < puts; k++)
+			again |= put[k] == i;
+		if (again)
 			continue;
+		put[puts++] = i;
 		r = &sf->ooo.at[i];
 		o->sack[o->sack_count++] = (struct sack_block){
 			ssn_add(sf->rcv_nxt, (uint32_t)(r->start - sf->rcv_off)),
@@ -201,7 +207,8 @@ static enum subflow_want send_again(struct subflow *sf, uint32_t position, uint3
 	}
 	sf->retransmitted_segments++;
 	sf->retransmitted_bytes += len;
-	sf->undo_retransmits++;
+	if (sf->in_recovery || sf->in_rto_recovery)
+		sf->undo_retransmits++;
 	if (sf->in_recovery)
 		sf->prr_out += len;
 	pace(sf, len, now_us);
@@ -254,6 +261,11 @@ enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t 
 	*data = (struct subflow_data){ 0 };
 	if (sf->state == SF_CLOSED)
 		return SF_WANT_NOTHING;
+	if (sf->rst_due) {
+		sf->rst_due = false;
+		fill(sf, seg, sf->rst_seq, TCP_RST, 0, 0, now_us);
+		return SF_WANT_CONTROL;
+	}
 	if (sf->state == SF_SYN_SENT || sf->state == SF_SYN_RECEIVED)
 		return sf->syn_due && sf->accepted ? send_syn(sf, rcv_wnd, now_us, seg, data) : SF_WANT_NOTHING;
 	if (sf->probe_due) {
@@ -261,7 +273,7 @@ enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t 
 		if (board_count(b)) {
 			uint32_t p = b->tail - 1; /* RFC 8985 7.3: the last segment, so that its SACK shows what is missing */
 
-			sf->tlp_out = sf->tlp_retransmitted = true;
+			sf->tlp_out = true;
 			sf->tlp_end = ssn_add(board_at(b, p)->seq, board_at(b, p)->len);
 			count(sf->config.counters, CNT_TailLossProbe);
 			return send_again(sf, p, rcv_wnd, options_room, now_us, seg, data);

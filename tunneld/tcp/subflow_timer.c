@@ -46,7 +46,7 @@ static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct sub
 		sf->cc.ops->timeout(&sf->cc, (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una), now_us);
 	else
 		sf->cc.cwnd = sf->cc.mss;
-	sf->frto = first && !sf->in_recovery;
+	sf->frto = first;
 	sf->in_recovery = false;
 	sf->in_rto_recovery = true;
 	sf->recover = sf->snd_nxt;
