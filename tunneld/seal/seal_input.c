@@ -102,19 +102,29 @@ static void initiation_input(struct seal *s, const uint8_t *bytes, size_t len, c
 		return;
 
 	noise_init(&x, false, s->private_key, s->public_key, NULL, HANDSHAKE_PROLOGUE, sizeof HANDSHAKE_PROLOGUE - 1);
-	if (initiation_read_static(&x, bytes))
+	if (initiation_read_static(&x, bytes)) {
 		drop(s, CNT_HandshakeForged);
-	else if (!(p = peer_by_key(s, x.rs)))
+		goto done;
+	}
+	if (!(p = peer_by_key(s, x.rs))) {
 		drop(s, CNT_HandshakeUnknownClient);
-	else if (p->initiator)
-		/* Two ends that both initiate would each await the other's first data; one role a pair of keys. */
+		goto done;
+	}
+	/* Two ends that both initiate would each await the other's first data: one role a pair of keys. */
+	if (p->initiator) {
 		drop(s, CNT_HandshakeUnexpected);
-	else if (initiation_read(&x, bytes, len, &hello))
+		goto done;
+	}
+	if (initiation_read(&x, bytes, len, &hello)) {
 		drop(s, CNT_HandshakeForged);
-	else if (memcmp(hello.time, p->last_time, HELLO_TIME) <= 0)
+		goto done;
+	}
+	if (memcmp(hello.time, p->last_time, HELLO_TIME) <= 0) {
 		drop(s, CNT_HandshakeReplayed);
-	else
-		respond(s, p, &x, &hello, now_us, out);
+		goto done;
+	}
+	respond(s, p, &x, &hello, now_us, out);
+done:
 	noise_wipe(&x);
 }
 

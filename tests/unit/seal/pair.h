@@ -47,7 +47,7 @@ static inline void end_start(struct end *e, uint8_t name, bool responder, uint32
 	memset(e->private_key, name, KEY_SIZE);
 	key_public(e->private_key, e->public_key);
 	e->s = seal_new(&config, seed, now);
-	for (uint8_t i = 0; i < SESSION_PATHS; i++)
+	for (unsigned i = 0; i < SESSION_PATHS; i++)
 		e->at[i] = address((uint8_t)(name + i), 4500);
 }
 
@@ -158,6 +158,9 @@ static inline uint64_t counted_all(const struct end *e)
 	return sum;
 }
 
+/* Representations, padding included: for what was copied whole, or must be wiped. */
+static inline bool same_bytes(const void *a, const void *b, size_t len) { return memcmp(a, b, len) == 0; }
+
 /* Everything a datagram could change but the load measure and the chance, which a demanded cookie may use. */
 struct memory { struct seal s; uint8_t *peers; };
 static inline struct memory remember(const struct end *e)
@@ -174,7 +177,8 @@ static inline bool unchanged(const struct end *e, const struct memory *m)
 
 	now.jar = m->s.jar;
 	now.chance = m->s.chance;
-	return memcmp(&now, &m->s, sizeof now) == 0 && memcmp(e->s->peers, m->peers, e->s->peers_max * sizeof *e->s->peers) == 0;
+	return same_bytes(&now, &m->s, sizeof now) &&
+		same_bytes(e->s->peers, m->peers, e->s->peers_max * sizeof *e->s->peers);
 }
 static inline void forget(struct memory *m) { free(m->peers); }
 

@@ -148,8 +148,8 @@ static void test_an_idle_session_is_not_renewed_and_dies_at_three_minutes(void)
 	CU_ASSERT_FALSE(seal_ready(p.client.s, p.client.peer, p.now));
 	CU_ASSERT_EQUAL(slots_in_use(&p.client), 0);
 	CU_ASSERT_EQUAL(slots_in_use(&p.gateway), 0);
-	CU_ASSERT(memcmp(&slot->session.send, &zero, sizeof zero) == 0);
-	CU_ASSERT(memcmp(&slot->session.receive, &zero, sizeof zero) == 0);
+	CU_ASSERT(same_bytes(&slot->session.send, &zero, sizeof zero));
+	CU_ASSERT(same_bytes(&slot->session.receive, &zero, sizeof zero));
 	CU_ASSERT_EQUAL(seal_deadline(p.client.s), USEC_NEVER);
 	CU_ASSERT_EQUAL(counted(&p.client, CNT_HandshakeInitiationTx), 1);
 

@@ -70,9 +70,9 @@ static void test_no_nonce_is_used_twice_on_any_path(void)
 
 	pair_start(&p);
 	shake_hands(&p);
-	for (uint8_t path = 0; path < SESSION_PATHS; path++) {
-		d = say(&p, &p.client, path, "same");
-		e = say(&p, &p.client, path, "same");
+	for (unsigned path = 0; path < SESSION_PATHS; path++) {
+		d = say(&p, &p.client, (uint8_t)path, "same");
+		e = say(&p, &p.client, (uint8_t)path, "same");
 		CU_ASSERT(memcmp(d.bytes, e.bytes, DATAGRAM_DATA_HEADER) != 0);
 		CU_ASSERT(memcmp(d.bytes + DATAGRAM_DATA_HEADER, e.bytes + DATAGRAM_DATA_HEADER, 4) != 0);
 		CU_ASSERT_EQUAL(d.bytes[4] & 15, path);
@@ -172,10 +172,10 @@ static void test_wiped_keys_are_gone(void)
 	static const struct data_key zero;
 
 	two_sessions(&a, &b, CIPHER_CHACHA20_POLY1305);
-	CU_ASSERT(memcmp(&a.send, &zero, sizeof zero) != 0);
+	CU_ASSERT_FALSE(same_bytes(&a.send, &zero, sizeof zero));
 	session_wipe(&a);
-	CU_ASSERT(memcmp(&a.send, &zero, sizeof zero) == 0);
-	CU_ASSERT(memcmp(&a.receive, &zero, sizeof zero) == 0);
+	CU_ASSERT(same_bytes(&a.send, &zero, sizeof zero));
+	CU_ASSERT(same_bytes(&a.receive, &zero, sizeof zero));
 }
 
 UNIT_MAIN("session",
