@@ -220,6 +220,11 @@ void app_dial_answer(struct end *e)
 	ev.dialled.result = e->stream->plan->dial;
 	TRACE(h->world, "%s: the destination answers: %s", end_name(e, name), open_result_text(ev.dialled.result));
 	err = host_event(h, &ev);
+	/* It may just have been given up; then ACT_RESET follows. */
+	if (err == ERR_UNEXPECTED) {
+		host_settle(h);
+		return;
+	}
 	if (err != ERR_OK)
 		world_fail(h->world, "EV_DIALLED gives \"%s\", and conn %u was not said to be dead", err_text(err), e->conn);
 	if (ev.dialled.result == OPEN_OK)
@@ -508,7 +513,7 @@ void app_action(struct host *h, const struct action *act)
 	case ACT_ROOM:
 		e->blocked = false;
 		progress(e);
-		if (e->state == END_OPEN && !engine_room(h->engine, e->conn))
+		if (e->state == END_OPEN && !w->plan->small_memory && !engine_room(h->engine, e->conn))
 			world_fail(w, "%s: ACT_ROOM, but there is none", end_name(e, name));
 		app_write(e);
 		break;

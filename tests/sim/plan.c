@@ -32,6 +32,13 @@ static void loss_of(struct link_config *c, struct rnd *r)
 	}
 }
 
+/* A queue that has no room for two packets is no link that anybody has. */
+static void queue_takes_some(struct link_config *c)
+{
+	if (c->queue_bytes < 8u * c->mtu)
+		c->queue_bytes = 8u * c->mtu;
+}
+
 static struct link_config link_of(struct rnd *r)
 {
 	struct link_config c = {
@@ -42,8 +49,7 @@ static struct link_config link_of(struct rnd *r)
 	if (rnd_percent(r, 30))
 		c.jitter_us = rnd_log(r, 10, c.delay_us + 10);
 	c.queue_bytes = (uint32_t)(c.rate * rnd_range(r, 5, 250) / 1000);
-	if (c.queue_bytes < 8u * c.mtu)
-		c.queue_bytes = 8u * c.mtu;
+	queue_takes_some(&c);
 	loss_of(&c, r);
 	if (rnd_percent(r, 25))
 		c.dup_ppm = (uint32_t)rnd_log(r, 100, 100000);
@@ -63,6 +69,7 @@ static struct path_plan path_of(struct rnd *r)
 
 	p.down = rnd_percent(r, 25) ? link_of(r) : p.up;
 	p.down.mtu = p.up.mtu;
+	queue_takes_some(&p.down);
 	if (rnd_percent(r, 30))
 		loss_of(&p.down, r);
 	p.backup = rnd_percent(r, 15);
@@ -188,8 +195,11 @@ static void fault_of(struct plan *p, struct rnd *r, usec_t horizon)
 		f.kind = FAULT_LINK;
 		f.up = other.up;
 		f.down = other.down;
-		if (rnd_percent(r, 70))
+		if (rnd_percent(r, 70)) {
 			f.up.mtu = f.down.mtu = p->path[client][path].up.mtu;
+			queue_takes_some(&f.up);
+			queue_takes_some(&f.down);
+		}
 		fault_add(p, f);
 		break;
 	}

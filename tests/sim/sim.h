@@ -106,6 +106,7 @@ struct path {
 	bool carrier;            /* and up */
 	uint32_t nat_epoch;
 	struct link up, down;    /* to the gateway, to the client */
+	bool was_sick;           /* at any time since the start */
 	usec_t healthy_us;       /* since when it has been fit to carry data; USEC_NEVER: it is not */
 };
 

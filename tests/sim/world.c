@@ -156,6 +156,7 @@ void world_path_changed(struct world *w, unsigned client, unsigned path)
 	bool healthy = false;
 
 	p->healthy_us = fit(p) ? w->now_us : USEC_NEVER;
+	p->was_sick = p->was_sick || !fit(p);
 	for (unsigned i = 0; i < w->plan->paths[client]; i++)
 		healthy = healthy || w->paths[client][i].healthy_us != USEC_NEVER;
 	if (healthy && last && last->until_us == USEC_NEVER)
@@ -305,6 +306,20 @@ static const char *awaited(struct end *e)
 	return NULL;
 }
 
+/* With fewer subflows allowed than there are paths, a connection may sit on a bad one and cannot leave it. */
+static bool crowded(const struct world *w, unsigned client)
+{
+	return w->plan->client_engine.subflows_max < w->plan->paths[client] || w->plan->gateway_engine.subflows_max < w->plan->paths[client];
+}
+
+static bool all_healthy_since(const struct world *w, unsigned client, usec_t since_us)
+{
+	for (unsigned i = 0; i < w->plan->paths[client]; i++)
+		if (w->paths[client][i].healthy_us == USEC_NEVER || w->paths[client][i].healthy_us > since_us)
+			return false;
+	return true;
+}
+
 static void check_stalls(struct world *w)
 {
 	if (w->now_us - w->checked_us < USEC_PER_S / 2)
@@ -331,6 +346,8 @@ static void check_stalls(struct world *w)
 		for (unsigned i = 0; i < w->plan->paths[client]; i++) {
 			const struct path *p = &w->paths[client][i];
 
+			if (crowded(w, client) && !all_healthy_since(w, client, w->now_us - limit_us))
+				break;
 			if (p->healthy_us != USEC_NEVER && usec_max(p->healthy_us, e->progress_us) + limit_us <= w->now_us) {
 				world_fail(w, "%s has waited %llu ms for %s, with path %u healthy", end_name(e, name),
 					   (unsigned long long)((w->now_us - usec_max(p->healthy_us, e->progress_us)) / 1000), what, i);
@@ -351,6 +368,9 @@ static bool must_be_clean(struct world *w, struct stream *s)
 		return false;
 	for (unsigned i = 0; i < 2; i++)
 		if (plan->ends[i].abort_us != USEC_NEVER || plan->ends[i].finish == FINISH_ABORT)
+			return false;
+	for (unsigned i = 0; crowded(w, plan->client) && i < w->plan->paths[plan->client]; i++)
+		if (w->paths[plan->client][i].was_sick)
 			return false;
 	return longest_outage(w, plan->client, s->client.born_us, s->client.dead_us) < patience_us / 2;
 }
