@@ -28,5 +28,8 @@ $(B)/plait: $(patsubst %.c,$(B)/%.o,$(wildcard shim/cmd/*.c)) $(call lib,common)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium
 
 # The stand-alone daemon that proves the shim without a tunnel: tests/system/shim.sh
-$(B)/tests/system/parkd: LAB_LIBS = $(call lib,tunneld/io) $(call lib,common) -lev
-$(B)/tests/system/parkd: $(call lib,tunneld/io)
+PARK_OBJ := $(patsubst %.c,$(B)/o/%.o,$(wildcard tunneld/io/park*.c))
+$(B)/tests/system/parkd: LAB_LIBS = $(call lib,common) -lev
+$(B)/tests/system/parkd: $(PARK_OBJ)
+# The probe is preloaded under and so not sanitized: ASan insists on being the first library.
+$(B)/tests/system/probe.o $(B)/tests/system/probe: private ALL_CFLAGS := $(filter-out $(SANFLAGS),$(ALL_CFLAGS))

@@ -279,10 +279,12 @@ static void slot_release(struct park *p, struct slot *s)
 static void slot_cancel(struct park *p, struct slot *s)
 {
 	park_id id = s->id;
+	bool over = s->state == DUE && !s->completes; /* it has failed it already */
 
 	slot_release(p, s);
 	p->stats.cancelled++;
-	p->callbacks.on_cancel(p->ctx, id);
+	if (!over)
+		p->callbacks.on_cancel(p->ctx, id);
 }
 
 static int slot_live(struct park *p, struct slot *s)
