@@ -19,6 +19,7 @@ enum {
 	REFUSED_LINGER_US = 10 * 1000 * 1000,
 	UNMAPPED_MAX = 64,               /* segments in a row at the front without a mapping: RST, RFC 8684 3.3.1 */
 	ZERO_WINDOW_MAX_US = 60 * 1000 * 1000,
+	PATH_AWAY_US = 30 * 1000 * 1000, /* a subflow whose path is not up for longer is dropped, if another lives */
 };
 
 /* --- reinjection --- */
@@ -130,6 +131,31 @@ static void free_acked(struct conn *c)
 	for (uint8_t i = 0; i < c->sub_count; i++)
 		low = dsn_min(low, sent_map_lowest(&c->subs[i]->sent, low));
 	send_queue_free_to(&c->queue, &c->engine->pool, low);
+}
+
+/*
+ * A subflow that has stopped answering keeps bytes that everyone else has acknowledged. RFC 8684 3.3.1 lets them go when the
+ * subflow is declared dead: it is, once it holds more than a window of them, or its path has been away for long.
+ */
+static void drop_dead_subs(struct conn *c, usec_t now_us)
+{
+	bool heavy = (uint64_t)dsn_diff(c->snd_una, c->queue.start) > c->snd_limit;
+
+	for (uint8_t i = 0; i < c->sub_count;) {
+		struct sub *s = c->subs[i];
+		bool long_away = usec_since(now_us, s->dead_since_us) > PATH_AWAY_US && s->dead_since_us != USEC_NEVER;
+		bool holds = heavy && dsn_eq(sent_map_lowest(&s->sent, c->queue.end), c->queue.start);
+
+		if (s->stage == SUB_LIVE && conn_sub_avoid(s) && another_usable(s) && (long_away || holds)) {
+			count(c->engine->counters, CNT_SubflowDropped);
+			conn_sub_lost(s, now_us);
+			free_acked(c);
+			i = 0;
+			heavy = (uint64_t)dsn_diff(c->snd_una, c->queue.start) > c->snd_limit;
+			continue;
+		}
+		i++;
+	}
 }
 
 static void tune_send_limit(struct conn *c)
@@ -846,8 +872,11 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 			return;
 		}
 	}
-	if (!facts(s, &f, now_us) || c->state != M_CLOSED)
+	if (!facts(s, &f, now_us) || c->state != M_CLOSED) {
 		free_acked(c);
+		if ((uint64_t)dsn_diff(c->snd_una, c->queue.start) > c->snd_limit)
+			drop_dead_subs(c, now_us);
+	}
 	if (c->client && c->fully && c->join_us != USEC_NEVER && c->join_us > now_us &&
 	    c->bytes_sent + c->bytes_received >= JOIN_AFTER_BYTES)
 		c->join_us = now_us;
@@ -1011,4 +1040,5 @@ void conn_timeout(struct conn *c, usec_t now_us)
 	if (c->join_us <= now_us)
 		pm_joins(c, now_us);
 	free_acked(c);
+	drop_dead_subs(c, now_us);
 }

@@ -15,6 +15,7 @@ enum {
 	FASTCLOSE_TRIES = 3,             /* RFC 8684 3.5 */
 	FIN_RESEND_MAX_US = 10 * 1000 * 1000,
 	STUCK_US = 1000 * 1000,
+	DROP_LOOK_US = 31 * 1000 * 1000, /* just after PATH_AWAY_US of conn_input.c */
 	LATE_US = 1000,                  /* a timer that is due but moves nothing is looked at again then */
 };
 
@@ -599,6 +600,9 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 		const struct sub *s = c->subs[i];
 
 		at = usec_min(at, usec_min(s->third_ack_us, subflow_deadline(&s->sf)));
+		/* One whose path went is looked at again when it has been away for long. */
+		if (s->dead_since_us != USEC_NEVER && c->sub_count > 1 && s->dead_since_us + DROP_LOOK_US > now_us)
+			at = usec_min(at, s->dead_since_us + DROP_LOOK_US);
 		if (data && conn_sub_usable(s) && s->sf.pace_next_us > now_us)
 			at = usec_min(at, s->sf.pace_next_us);
 	}

@@ -410,7 +410,10 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 				continue;
 			}
 		}
+		if (s->dead_since_us == USEC_NEVER)
+			s->dead_since_us = now_us;
 		conn_sub_suspect(s, now_us);
+		engine_ready(c);
 	}
 	/* Losing one subflow may end its connection and so others of this list: begin again each time. */
 	while (gone && p->subs)

@@ -329,6 +329,31 @@ static void test_a_silent_path_is_left_and_its_data_goes_by_the_other(void)
 	stop(&n);
 }
 
+static void test_what_a_dead_subflow_holds_is_bounded_and_it_goes(void)
+{
+	struct net n;
+	struct conn_info info;
+	struct engine_stats st;
+
+	start(&n, false, false, 2);
+	n.side[0].to_write = 60000000;
+	connect_to(&n);
+	run(&n, n.now + 300 * MS);
+	n.cut[0] = true;
+	path_event(&n, 0, 0, PATH_SUSPECT, false);
+	for (int i = 0; i < 20; i++) {
+		run(&n, n.now + 100 * MS);
+		CU_ASSERT_EQUAL_FATAL(engine_conn_info(n.side[0].e, n.side[0].conn, &info), ERR_OK);
+		CU_ASSERT_TRUE(info.snd_buffer < 16u << 20);
+	}
+	run(&n, n.now + 60 * USEC_PER_S);
+	CU_ASSERT_EQUAL(n.side[1].received, 60000000);
+	engine_stats(n.side[0].e, &st);
+	CU_ASSERT_EQUAL(st.subflows, 1);
+	CU_ASSERT_EQUAL(st.memory_used, 0);
+	stop(&n);
+}
+
 static void test_break_before_make(void)
 {
 	struct net n;
@@ -532,7 +557,8 @@ static void test_an_idle_connection_holds_no_pages(void)
 }
 
 UNIT_MAIN("engine", T(test_open_transfer_and_close_on_one_path), T(test_two_lossy_paths_with_checksums_carry_all),
-	  T(test_a_silent_path_is_left_and_its_data_goes_by_the_other), T(test_break_before_make),
+	  T(test_a_silent_path_is_left_and_its_data_goes_by_the_other),
+	  T(test_what_a_dead_subflow_holds_is_bounded_and_it_goes), T(test_break_before_make),
 	  T(test_a_syn_is_raced_on_the_next_path), T(test_a_refused_dial_comes_back_by_name), T(test_nobody_answers),
 	  T(test_abort_while_the_gateway_dials_cancels_the_dial), T(test_fast_close_by_rst_from_either_side),
 	  T(test_fast_close_by_ack_from_either_side), T(test_a_fast_close_that_nobody_heard_is_learnt_by_the_next_data),
