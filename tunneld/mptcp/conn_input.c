@@ -14,7 +14,6 @@ enum {
 	ROUND_MIN_US = 5000,             /* shortest round of autotuning: a timer's grain is not a measure */
 	JOIN_AFTER_BYTES = 14000,        /* RFC 8684 3.9: about one initial window, then joins are worth it */
 	JOIN_AFTER_US = 200 * 1000,      /*   ... or a connection that has lasted this long */
-	FIN_RESEND_MAX_US = 10 * 1000 * 1000,
 	STUCK_US = 1000 * 1000,
 	REFUSED_LINGER_US = 10 * 1000 * 1000,
 	UNMAPPED_MAX = 64,               /* segments in a row at the front without a mapping: RST, RFC 8684 3.3.1 */

@@ -684,6 +684,7 @@ void engine_raw(struct engine *e, path_id path, struct segment *seg)
 {
 	struct raw_segment *r = &e->raw[(e->raw_head + e->raw_count) & (e->raw_room - 1)];
 	struct wr w = wr_of(r->bytes, sizeof r->bytes);
+	enum err err;
 
 	if (e->raw_count == e->raw_room || !engine_path(e, path)) {
 		count(e->counters, CNT_ResetTxDrop);
@@ -691,10 +692,10 @@ void engine_raw(struct engine *e, path_id path, struct segment *seg)
 	}
 	seg->payload = NULL;
 	seg->payload_len = 0;
-	if (segment_emit(&w, seg, e->config.form) != ERR_OK) {
-		assert(!"a RST with two options fits");
+	err = segment_emit(&w, seg, e->config.form);
+	assert(err == ERR_OK); /* a RST with two options fits */
+	if (err != ERR_OK)
 		return;
-	}
 	r->path = path;
 	r->len = (uint8_t)wr_len(&w);
 	e->raw_count++;

@@ -271,7 +271,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 		struct sub *old = NULL;
 
 		for (uint8_t i = 0; i < c->sub_count; i++)
-			if (c->subs[i]->path == path || conn_sub_avoid(c->subs[i]))
+			if (c->subs[i]->path == path || e->paths[c->subs[i]->path].state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
 				old = c->subs[i];
 		if (old)
 			conn_sub_lost(old, now_us);
@@ -434,6 +434,13 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 			s->want_out = true;
 			engine_ready(s->conn);
 		}
+	}
+	for (struct sub *s = p->subs; s; s = s->path_next) {
+		struct subflow_config sc;
+
+		conn_subflow_config(s->conn, id, &sc);
+		if (sc.mss != s->sf.config.mss)
+			subflow_set_mss(&s->sf, sc.mss);
 	}
 	if (p->state != PATH_UP) {
 		if (before == PATH_UP || gone)
