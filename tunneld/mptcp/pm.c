@@ -270,9 +270,13 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 		/* One that has stopped answering makes room: the peer knows best which of its subflows are alive. */
 		struct sub *old = NULL;
 
-		for (uint8_t i = 0; i < c->sub_count; i++)
-			if (c->subs[i]->path == path || e->paths[c->subs[i]->path].state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
+		for (uint8_t i = 0; i < c->sub_count; i++) {
+			const struct path *its = engine_path(e, c->subs[i]->path);
+
+			/* Not one that is merely late: what it has in flight would be for nothing. */
+			if (c->subs[i]->path == path || !its || its->state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
 				old = c->subs[i];
+		}
 		if (old)
 			conn_sub_lost(old, now_us);
 	}
