@@ -194,6 +194,9 @@ void app_dial(struct host *gateway, const struct action *act)
 		world_fail(w, "stream %u is dialled more than %u times", number, DIALS_MAX);
 		return;
 	}
+	for (unsigned i = 0; i < s->dials; i++)
+		if (s->gateway[i].state != END_DEAD)
+			world_fail(w, "%s is dialled a second time", end_name(&s->gateway[i], name));
 	e = &s->gateway[s->dials];
 	end_init(e, s, gateway, false, s->dials++);
 	e->conn = act->conn;

@@ -91,12 +91,12 @@ struct end {
 	struct rnd chance;
 };
 
-enum { DIALS_MAX = 2 * PATHS_MAX, OUTAGES_MAX = 4 * FAULTS_MAX };
+enum { DIALS_MAX = 64, OUTAGES_MAX = 4 * FAULTS_MAX };
 struct stream {
 	unsigned number;
 	const struct stream_plan *plan;
 	struct end client;
-	struct end gateway[DIALS_MAX]; /* one a dial; raced SYNs may make more than one, of which one lives */
+	struct end gateway[DIALS_MAX]; /* one a dial; another only after the one before is dead, as with TCP */
 	unsigned dials;
 	uint32_t key[2];         /* where the pattern starts: [0] from the client, [1] to it */
 };
@@ -106,7 +106,6 @@ struct path {
 	bool carrier;            /* and up */
 	uint32_t nat_epoch;
 	struct link up, down;    /* to the gateway, to the client */
-	bool was_sick;           /* at any time since the start */
 	usec_t healthy_us;       /* since when it has been fit to carry data; USEC_NEVER: it is not */
 };
 

@@ -156,7 +156,6 @@ void world_path_changed(struct world *w, unsigned client, unsigned path)
 	bool healthy = false;
 
 	p->healthy_us = fit(p) ? w->now_us : USEC_NEVER;
-	p->was_sick = p->was_sick || !fit(p);
 	for (unsigned i = 0; i < w->plan->paths[client]; i++)
 		healthy = healthy || w->paths[client][i].healthy_us != USEC_NEVER;
 	if (healthy && last && last->until_us == USEC_NEVER)
@@ -206,11 +205,9 @@ static void fault(struct world *w, const struct fault *f)
 		break;
 	case FAULT_CARRIER_LOST:
 		p->carrier = false;
-		host_path_down(h, f->path, false);
 		break;
 	case FAULT_INTERFACE_GONE:
 		p->exists = false;
-		host_path_down(h, f->path, true);
 		break;
 	case FAULT_INTERFACE_BACK:
 		if (p->exists && p->carrier)
@@ -218,7 +215,6 @@ static void fault(struct world *w, const struct fault *f)
 		/* A new address: the gateway's NAT mapping is another. */
 		p->nat_epoch += !p->exists;
 		p->exists = p->carrier = true;
-		host_path_up(h, f->path);
 		break;
 	case FAULT_REBIND:
 		p->nat_epoch++;
@@ -230,6 +226,10 @@ static void fault(struct world *w, const struct fault *f)
 		break;
 	}
 	world_path_changed(w, f->client, f->path);
+	if (f->kind == FAULT_CARRIER_LOST || f->kind == FAULT_INTERFACE_GONE)
+		host_path_down(h, f->path, f->kind == FAULT_INTERFACE_GONE);
+	else if (f->kind == FAULT_INTERFACE_BACK)
+		host_path_up(h, f->path);
 }
 
 /* From now on nothing stands in the way of a proper end. */
@@ -369,9 +369,8 @@ static bool must_be_clean(struct world *w, struct stream *s)
 	for (unsigned i = 0; i < 2; i++)
 		if (plan->ends[i].abort_us != USEC_NEVER || plan->ends[i].finish == FINISH_ABORT)
 			return false;
-	for (unsigned i = 0; crowded(w, plan->client) && i < w->plan->paths[plan->client]; i++)
-		if (w->paths[plan->client][i].was_sick)
-			return false;
+	if (crowded(w, plan->client))
+		return false;
 	return longest_outage(w, plan->client, s->client.born_us, s->client.dead_us) < patience_us / 2;
 }
 
