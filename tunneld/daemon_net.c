@@ -167,13 +167,13 @@ static struct path_end *path_of(struct daemon *d, const struct seal_in *in, stru
 	return e;
 }
 
-static void on_datagram(void *owner, struct udp *u, const struct udp_datagram *dg, struct daemon *d)
+static void on_datagram(struct daemon *d, struct udp *u, const struct udp_datagram *dg)
 {
 	struct seal_in in;
 	struct path_end *e;
 	struct event ev;
 
-	(void)owner;
+	d->now_us = clock_now();
 	seal_input(d->seal, dg->bytes, dg->len, &dg->from, d->now_us, &in);
 	if (in.result == SEAL_DROPPED)
 		return;
@@ -209,18 +209,12 @@ static void on_datagram(void *owner, struct udp *u, const struct udp_datagram *d
 
 static void on_listen_datagram(void *owner, struct udp *u, const struct udp_datagram *dg)
 {
-	struct daemon *d = owner;
-
-	d->now_us = clock_now();
-	on_datagram(owner, u, dg, d);
+	on_datagram(owner, u, dg);
 }
-
-static struct daemon *the_daemon; /* of the path ends' sockets, whose owner is the path end */
 
 static void on_path_datagram(void *owner, struct udp *u, const struct udp_datagram *dg)
 {
-	the_daemon->now_us = clock_now();
-	on_datagram(owner, u, dg, the_daemon);
+	on_datagram(((struct path_end *)owner)->host, u, dg);
 }
 
 static void on_listen_too_big(void *owner, struct udp *u, const struct addr *to, size_t len)
@@ -235,8 +229,11 @@ static void on_listen_too_big(void *owner, struct udp *u, const struct addr *to,
 
 static void on_path_too_big(void *owner, struct udp *u, const struct addr *to, size_t len)
 {
+	struct path_end *e = owner;
+	struct daemon *d = e->host;
+
 	(void)u, (void)to;
-	paths_too_big(the_daemon->paths, owner, len);
+	paths_too_big(d->paths, e, len);
 }
 
 static const struct udp_events listen_events = { .datagram = on_listen_datagram, .too_big = on_listen_too_big };
@@ -380,7 +377,6 @@ int net_open(struct daemon *d)
 	};
 	int error;
 
-	the_daemon = d;
 	if (getrandom(&pc.chance, sizeof pc.chance, 0) != sizeof pc.chance || !(d->paths = paths_new(&pc))) {
 		log_line(LOG_ERROR, "out of memory");
 		return 1;

@@ -97,7 +97,7 @@ static struct path_end *end_new(struct paths *p, uint32_t peer, uint8_t no, usec
 		return NULL;
 	}
 	e = &p->ends[id];
-	*e = (struct path_end){ .used = true, .id = id, .peer = peer, .no = no, .changed_us = now_us };
+	*e = (struct path_end){ .host = p->config.owner, .used = true, .id = id, .peer = peer, .no = no, .changed_us = now_us };
 	e->own_udp.fd = -1;
 	e->probe_next_us = e->due_us = USEC_NEVER;
 	e->mtu_payload = MTU_ASSUMED - 40 - 8 - DATAGRAM_DATA_OVERHEAD;

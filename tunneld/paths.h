@@ -30,6 +30,7 @@ struct paths;
 
 /* Our end of one path. */
 struct path_end {
+	void *host;               /* config.owner */
 	bool used;
 	bool initiator;           /* we are the client on it */
 	uint32_t id;              /* index in the table, the engine's path_id */
