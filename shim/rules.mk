@@ -33,3 +33,5 @@ $(B)/tests/system/parkd: LAB_LIBS = $(call lib,common) -lev
 $(B)/tests/system/parkd: $(PARK_OBJ)
 # The probe is preloaded under and so not sanitized: ASan insists on being the first library.
 $(B)/tests/system/probe.o $(B)/tests/system/probe: private ALL_CFLAGS := $(filter-out $(SANFLAGS),$(ALL_CFLAGS))
+
+$(B)/tests/unit/shim/test_json: $(B)/shim/cmd/json.o

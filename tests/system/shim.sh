@@ -140,7 +140,7 @@ if command -v node >/dev/null; then
 const http = require("http"), fs = require("fs");
 http.get(process.argv[1], r => r.pipe(fs.createWriteStream(process.argv[2])));' $url "$LAB/got"
 fi
-if command -v musl-gcc >/dev/null && musl-gcc -o "$LAB/musl" -x c - 2>/dev/null <<-'C'
+if command -v musl-gcc >/dev/null && musl-gcc -D_GNU_SOURCE -o "$LAB/musl" -x c - 2>/dev/null <<-'C'
 	#include <arpa/inet.h>
 	#include <stdio.h>
 	#include <string.h>
