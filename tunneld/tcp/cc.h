@@ -26,7 +26,7 @@ struct cc_ack {
 	usec_t rtt_us;               /* sample of this ACK; 0 if none */
 	usec_t srtt_us, min_rtt_us;
 	uint64_t delivery_rate;      /* bytes a second of this sample; 0 if none */
-	bool app_limited;            /* the sample was taken while the application had nothing to send */
+	bool app_limited;            /* cwnd was not the limit when this was sent: no reason to grow it */
 	bool in_recovery;
 };
 

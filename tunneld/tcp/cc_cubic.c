@@ -122,7 +122,7 @@ static void cubic_acked(struct cc *cc, const struct cc_ack *ack, usec_t now_us)
 	if (ack->in_recovery)
 		return;
 	/* The window grows only while it is the limit: RFC 9438 5.8, RFC 7661. */
-	if (ack->in_flight + ack->acked + 2 * cc->mss < cc->cwnd && ack->app_limited) {
+	if (ack->app_limited) {
 		if (q->epoch_us)
 			q->epoch_us += usec_since(now_us, q->last_ack_us);
 		q->last_ack_us = now_us;
@@ -217,7 +217,7 @@ static void reno_acked(struct cc *cc, const struct cc_ack *ack, usec_t now_us)
 	struct cubic *q = cubic_of(cc);
 
 	(void)now_us;
-	if (ack->in_recovery || (ack->in_flight + ack->acked + 2 * cc->mss < cc->cwnd && ack->app_limited))
+	if (ack->in_recovery || ack->app_limited)
 		return;
 	if (cc->cwnd < cc->ssthresh) {
 		slow_start(cc, ack);

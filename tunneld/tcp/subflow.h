@@ -137,7 +137,9 @@ struct subflow {
 	uint32_t undo_retransmits;     /* of this recovery, or the last, not yet known to have been needless */
 	uint64_t delivered;            /* bytes the peer has in all, SACKed ones included */
 	usec_t delivered_us;
-	bool app_limited;              /* the owner had nothing more when the window had room */
+	/* The congestion window was the limit when up to here was sent: only then may it grow, RFC 7661, RFC 9438 5.8. */
+	bool cwnd_limited;
+	struct ssn cwnd_limited_seq;
 };
 
 /* Active open: SYN will be the first output. iss comes from the caller (RFC 9293 3.4.1). */

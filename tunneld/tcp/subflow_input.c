@@ -406,10 +406,12 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 		const struct cc_ack ack = {
 			.acked = d.acked + d.sacked, .lost = lost, .in_flight = flight, .rtt_us = d.rtt_us,
 			.srtt_us = sf->rtt.srtt_us, .min_rtt_us = sf->rtt.min_rtt_us, .delivery_rate = d.rate,
-			.app_limited = sf->app_limited, .in_recovery = sf->in_recovery,
+			.app_limited = !sf->cwnd_limited, .in_recovery = sf->in_recovery,
 		};
 
 		sf->cc.ops->acked(&sf->cc, &ack, now_us);
+		if (sf->cwnd_limited && ssn_leq(sf->cwnd_limited_seq, sf->snd_una))
+			sf->cwnd_limited = false;
 		subflow_update_pacing(sf);
 	}
 	if (!board_count(b)) {

@@ -106,8 +106,8 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us)
 	    !board_count(&sf->board) || !sf->rtt.srtt_us || sf->state == SF_SYN_RECEIVED)
 		return;
 	pto = 2 * sf->rtt.srtt_us;
-	/* One segment alone may be waiting for the peer's delayed ACK. */
-	if (board_count(&sf->board) == 1)
+	/* What is no more than one segment may be waiting for the peer's delayed ACK. */
+	if (sf->board.in_flight <= sf->snd_mss)
 		pto += sf->config.delayed_ack_us;
 	pto = usec_add(now_us, pto + USEC_PER_MS);
 	if (pto < sf->rto_deadline_us)
@@ -333,10 +333,13 @@ uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push,
 		return 0;
 	sf->window_probe_byte = false;
 	sf->persist_deadline_us = USEC_NEVER;
-	/* Did the application, not the window, end this flight? RFC 7661's question. */
-	sf->app_limited = take == len && sf->board.in_flight + sf->snd_mss < sf->cc.cwnd;
-	if (sf->app_limited)
+	if (sf->board.in_flight + sf->snd_mss > sf->cc.cwnd ||
+	    (sf->cc.cwnd < sf->cc.ssthresh && 2 * (uint64_t)sf->board.in_flight > sf->cc.cwnd)) {
+		sf->cwnd_limited = true;
+		sf->cwnd_limited_seq = sf->snd_nxt;
+	} else if (take == len) {
 		board_at(&sf->board, sf->board.tail - 1)->flags |= SENT_APP_LIMITED;
+	}
 	fill(sf, seg, seq, (uint8_t)(TCP_ACK | (push && take == len ? TCP_PSH : 0)), rcv_wnd, sacks, now_us);
 	*data = (struct subflow_data){ .seq = seq, .len = take, .tag = tag };
 	sf->bytes_sent += take;
