@@ -13,7 +13,7 @@ lab_up 'rate 100M; delay 3; queue 60ms' 'rate 50M; delay 8; queue 60ms' || exit 
 lab_spawn httpd s python3 "$LAB_ROOT/tests/system/httpd.py" "$SERVER" 8000
 lab_tunnelds && lab_until 10 "the HTTP server" lab_listens s 8000 || { lab_ok "the lab starts" false; lab_end; }
 
-counter() { lab_value "$1" /v1/status "j['counters']['$2']"; }
+counter() { lab_value "$1" /v1/status "j['counters'].get('$2', 0)"; } # what is 0 is not shown
 counted() { # SIDE NAME...: the sum of these has grown by at least $grown since mark
 	local side=$1 sum=0 c
 	shift
@@ -24,13 +24,13 @@ mark() { # remembers all counters of a side
 	lab_status "$1" /v1/status >"$LAB/mark.$1"
 }
 mark_of() {
-	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["counters"][sys.argv[2]])' "$LAB/mark.$1" "$2"
+	python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["counters"].get(sys.argv[2], 0))' "$LAB/mark.$1" "$2"
 }
 sha=$(python3 "$LAB_ROOT/tests/system/httpd.py" --sha256 4000000)
 fetch() {
 	[ "$(lab_shim curl -sS --max-time 40 "http://$SERVER:8000/bytes/4000000" | sha256sum | cut -d' ' -f1)" = "$sha" ]
 }
-alive() { kill -0 "$lab_pid_c" "$lab_pid_g" && lab_healthy c && lab_healthy g; }
+alive() { kill -0 "$lab_pid_c" "$lab_pid_g" && lab_healthy c && lab_healthy g; } >/dev/null
 no_complaint() { ! grep -hE 'AddressSanitizer|LeakSanitizer|runtime error|Assertion' "$LAB"/tunneld-*.log >&2; }
 attack() { # WHAT ARGS: runs hostile.py in the client's namespace; sets $sent
 	sent=$(lab_in c python3 "$hostile" "$@" 2>"$LAB/attack.err") || { cat "$LAB/attack.err" >&2; echo "$sent" >&2; return 1; }
@@ -84,21 +84,24 @@ stranger() { # NAME PYTHON-EDIT: a third tunneld with the client's configuration
 	mark g
 	lab_tunneld "$1" c
 }
-refused_for() { # NAME: connect fails with an errno and within the time
-	! PLAIT_SOCKET=$LAB/$1.sock lab_in c timeout 40 "$B"/plait run -- \
-		python3 -c "import socket; socket.create_connection(('$SERVER', 8000), 30)" 2>"$LAB/refused.err" &&
-		grep -q Errno "$LAB/refused.err" || { cat "$LAB/refused.err" >&2; false; }
+refused_for() { # NAME: connect fails with an errno; as long as a native one takes to give up, so not in the short form
+	[ $noise -gt 10000 ] || return 0
+	! PLAIT_SOCKET=$LAB/$1.sock lab_in c timeout 150 "$B"/plait run -- \
+		python3 -c "import socket; socket.create_connection(('$SERVER', 8000))" 2>"$LAB/$1.err" &&
+		grep -q Errno "$LAB/$1.err" || { cat "$LAB/$1.err" >&2; false; }
 }
 lab_key unknown >/dev/null
 lab_key other >"$LAB/other.public"
 lab_ok "a client with an unknown key starts" stranger unknown "j['private_key_file'] = base + '.key'"
 grown=1
 lab_ok "and is counted as unknown" lab_until 15 "HandshakeUnknownClient" counted g HandshakeUnknownClient
-lab_ok "its application gets an errno" refused_for unknown
 lab_ok "a client with a wrong gateway key starts" stranger misled \
 	"j['client']['gateways'][0]['public_key'] = open('$LAB/other.public').read().strip()"
 lab_ok "and is counted" lab_until 15 "HandshakeBadMac1" counted g HandshakeBadMac1
-lab_ok "its application gets an errno" refused_for misled
+refused_for unknown &
+unknown=$!
+lab_ok "an application of the misled one gets an errno" refused_for misled
+lab_ok "an application of the unknown one gets an errno" wait $unknown
 
 # Configurations: exit status 1, and the JSON path of what is wrong in the complaint.
 complains() { # PATTERN PYTHON-EDIT

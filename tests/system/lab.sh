@@ -225,7 +225,7 @@ lab_pid_c='' lab_pid_g=''
 lab_tunneld() {
 	lab_spawn "tunneld-$1" "${2:-$1}" "$B"/tunneld -c "$LAB/$1.json"
 	printf -v "lab_pid_$1" %s "$lab_pid"
-	lab_until 10 "tunneld of $1 to answer" lab_healthy "$1" || { cat "$LAB/tunneld-$1.log" >&2; return 1; }
+	lab_until 10 "tunneld of $1 to answer" lab_status "$1" /v1/status || { cat "$LAB/tunneld-$1.log" >&2; return 1; }
 }
 
 lab_healthy() {

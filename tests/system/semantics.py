@@ -138,7 +138,7 @@ def connect_fails(address, port):
     poll.register(s, select.POLLOUT)
     events = poll.poll(30000)
     flags = events[0][1] if events else 0
-    names = "|".join(n for n in ("POLLOUT", "POLLERR", "POLLHUP") if flags & getattr(select, n))
+    names = "+".join(n for n in ("POLLOUT", "POLLERR", "POLLHUP") if flags & getattr(select, n))
     error = name(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
     then = name(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
     peer = said(s.getpeername)
@@ -184,7 +184,7 @@ def client(case, address):
         poll.register(s, select.POLLIN)
         s.send(b"x")
         flags = poll.poll(20000)[0][1]
-        names = "|".join(n for n in ("POLLIN", "POLLERR", "POLLHUP") if flags & getattr(select, n))
+        names = "+".join(n for n in ("POLLIN", "POLLERR", "POLLHUP") if flags & getattr(select, n))
         return f"{names}, SO_ERROR {name(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))}, recv {read_all(s)}"
     if case == "half-close":
         s.sendall(b"hello")

@@ -29,23 +29,25 @@ nothing_left() {
 	lab_until 20 "no connection at $1" lab_quiet "$1"
 }
 
-lab_ok "$count streams at once, all intact" load "$count" 1
-lab_ok "no connection left at the client" nothing_left c
-lab_ok "no connection left at the gateway" nothing_left g
-lab_ok "$count more over the same tunnelds" load "$count" 2
-lab_ok "the server saw nothing wrong" test ! -s "$LAB/server.log"
-lab_ok "no connection left at the client" nothing_left c
-lab_ok "no connection left at the gateway" nothing_left g
-
+lab_ok "one stream, so that all code and tables are in memory" load 1 0
 before_c=$(rss c) before_g=$(rss g)
 mkfifo "$LAB/hold"
 lab_shim python3 "$LAB_ROOT/tests/system/streams.py" idle "$SERVER" 8100 "$count" <"$LAB/hold" >"$LAB/idle.out" 2>&1 &
 exec 9>"$LAB/hold"
 lab_ok "$count idle streams open" lab_until 60 "idle streams" grep -q READY "$LAB/idle.out"
 echo "memory per idle stream: client $((($(rss c) - before_c) / count)) bytes," \
-	"gateway $((($(rss g) - before_g) / count)) bytes (resident, $count streams, after $((2 * count)) that have gone)"
+	"gateway $((($(rss g) - before_g) / count)) bytes (resident, $count streams, in tunnelds that are new)"
 exec 9>&-
 wait $! 2>/dev/null
+: >"$LAB/server.log" # it has just said that many streams ended early, which is so
+lab_ok "no connection left at the client" nothing_left c
+lab_ok "no connection left at the gateway" nothing_left g
+
+lab_ok "$count streams at once, all intact" load "$count" 1
+lab_ok "no connection left at the client" nothing_left c
+lab_ok "no connection left at the gateway" nothing_left g
+lab_ok "$count more over the same tunnelds" load "$count" 2
+lab_ok "the server saw nothing wrong" test ! -s "$LAB/server.log"
 lab_ok "no connection left at the client" nothing_left c
 lab_ok "no connection left at the gateway" nothing_left g
 lab_end
