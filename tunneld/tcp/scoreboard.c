@@ -235,12 +235,9 @@ void board_trim_head(struct scoreboard *b, uint32_t n)
 
 	assert(n < s->len);
 	uncount(b, s, n);
-	if (s->flags & SENT_SYN) {
-		s->flags &= (uint8_t)~SENT_SYN;
-		s->tag += n - 1;
-	} else {
+	s->flags &= (uint8_t)~SENT_SYN;
+	if (s->tag != BOARD_NO_TAG)
 		s->tag += n;
-	}
 	s->seq = ssn_add(s->seq, n);
 	s->len -= n;
 	s->again = s->again > n ? s->again - n : 0;

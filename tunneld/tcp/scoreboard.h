@@ -35,6 +35,7 @@ struct sent {
 };
 
 #define BOARD_NONE UINT32_MAX
+#define BOARD_NO_TAG UINT64_MAX
 
 struct scoreboard {
 	struct sent *ring;       /* power of two; NULL while nothing is outstanding */

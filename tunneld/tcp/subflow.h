@@ -153,8 +153,10 @@ void subflow_accept(struct subflow *sf, usec_t now_us);
  * len bytes (at most 255) ride in our SYN or SYN/ACK and are sent again with it. subflow_output() then gives data->len
  * > 0 with tag SUBFLOW_SYN_TAG, and the owner puts them in. They take sequence space: the first byte after them has
  * sequence number iss + 1 + len. Call before the SYN goes out (before subflow_accept() on the passive side).
+ * A peer that acknowledges the SYN but not all of them gets the rest as a retransmission with the same tag; its first byte
+ * is number data->seq - iss - 1 of them.
  */
-#define SUBFLOW_SYN_TAG UINT64_MAX
+#define SUBFLOW_SYN_TAG BOARD_NO_TAG
 void subflow_syn_payload(struct subflow *sf, uint8_t len);
 /* Frees the scoreboard and ranges; sends nothing. The subflow is SF_CLOSED. */
 void subflow_close_now(struct subflow *sf);
