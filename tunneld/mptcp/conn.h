@@ -55,6 +55,7 @@ struct sub {
 	uint32_t local_nonce, remote_nonce;
 	uint32_t unmapped_segs;             /* in a row, at the front, without a mapping */
 	usec_t third_ack_us;                /* when to repeat the third ACK; USEC_NEVER */
+	uint8_t third_acks;                 /* how often it was */
 	usec_t dead_since_us;               /* since when its path is not up; USEC_NEVER */
 	struct sent_map sent;
 	struct mappings mappings;

@@ -4,8 +4,6 @@
 
 #include "tunneld/mptcp/engine_state.h"
 
-enum { CLOSE_SUBFLOWS_US = 5 * 1000 * 1000 /* FINs that are not answered are not waited for longer */ };
-
 static void reset_sub(struct sub *s, bool fast)
 {
 	struct conn *c = s->conn;
@@ -46,7 +44,8 @@ void conn_close_subflows(struct conn *c, usec_t now_us)
 		s->want_out = true;
 		i++;
 	}
-	c->close_us = usec_add(now_us, CLOSE_SUBFLOWS_US);
+	/* A peer that has not heard our last DATA_ACK says its DATA_FIN again: we are here as long as it may. */
+	c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
 	c->join_us = c->dead_us = USEC_NEVER;
 	c->reinject_count = 0;
 	engine_ready(c);

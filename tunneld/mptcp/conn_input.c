@@ -18,6 +18,7 @@ enum {
 	REFUSED_LINGER_US = 10 * 1000 * 1000,
 	UNMAPPED_MAX = 64,               /* segments in a row at the front without a mapping: RST, RFC 8684 3.3.1 */
 	ZERO_WINDOW_MAX_US = 60 * 1000 * 1000,
+	THIRD_ACKS_MAX = 6,              /* of a join without a fourth packet */
 	PATH_AWAY_US = 30 * 1000 * 1000, /* a subflow whose path is not up for longer is dropped, if another lives */
 };
 
@@ -679,6 +680,20 @@ static bool facts(struct sub *s, const struct subflow_facts *f, usec_t now_us)
 	return false;
 }
 
+/*
+ * RFC 9293 3.10.7.4, CLOSING and LAST-ACK: a peer that has forgotten the connection has had our DATA_FIN; only its DATA_ACK
+ * was lost. True: so it is here.
+ */
+static bool only_last_ack_lost(struct conn *c, usec_t now_us)
+{
+	if (!c->fin_sent || c->fin_acked || !dsn_eq(c->snd_una, c->queue.end) || (c->state != M_CLOSING && c->state != M_LAST_ACK))
+		return false;
+	c->fin_acked = true;
+	c->fin_resend_us = USEC_NEVER;
+	conn_input_close(c, IN_DATA_FIN_ACKED, now_us);
+	return true;
+}
+
 static void reset_received(struct sub *s, const struct segment *seg, usec_t now_us)
 {
 	struct conn *c = s->conn;
@@ -703,13 +718,16 @@ static void reset_received(struct sub *s, const struct segment *seg, usec_t now_
 		 * seeds: fast close by RST. The peer does not know the token, and nothing else of the connection lives: it was
 		 * closed there and we missed it.
 		 */
-		if (reason == REASON_MPTCP_ERROR && !conn_has_living_sub(c)) {
+		if (reason == REASON_MPTCP_ERROR && !conn_has_living_sub(c) && !only_last_ack_lost(c, now_us)) {
 			conn_fail(c, OPEN_RESET, 0, true, now_us);
 			return;
 		}
 		conn_sub_gone(c, now_us);
 		return;
 	}
+	/* A RST of one subflow alone gives its reason; without one the peer knows nothing of it. */
+	if (!why && s->stage == SUB_LIVE && c->sub_count == 1)
+		only_last_ack_lost(c, now_us);
 	conn_sub_lost(s, now_us);
 }
 
@@ -767,6 +785,11 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 			if (!seg->payload_len)
 				subflow_ack_now(&s->sf);
 			break;
+		case MP_JOIN:
+			/* RFC 8684 3.2: so is the third ACK of a join, until its fourth packet arrives. */
+			if (s->stage == SUB_LIVE)
+				subflow_ack_now(&s->sf);
+			break;
 		case ADD_ADDR:
 		case REMOVE_ADDR:
 		case MP_PRIO:
@@ -820,7 +843,9 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		return;
 	}
 	if (f.rejected) {
-		facts(s, &f, now_us);
+		/* Old data may still bring a new ACK. */
+		if (!facts(s, &f, now_us) || c->state != M_CLOSED)
+			free_acked(c);
 		return;
 	}
 	c->last_rcv = s;
@@ -987,8 +1012,16 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		struct sub *s = c->subs[i];
 		struct subflow_facts f = { 0 };
 
+		if (s->third_ack_us <= now_us && s->third_acks >= THIRD_ACKS_MAX) {
+			count(c->engine->counters, CNT_JoinTimeout);
+			conn_sub_lost(s, now_us);
+			if (c->state == M_CLOSED)
+				return;
+			i = 0;
+			continue;
+		}
 		if (s->third_ack_us <= now_us) {
-			s->third_ack_us = usec_add(now_us, usec_max(s->sf.rtt.rto_us, 50 * USEC_PER_MS));
+			s->third_ack_us = usec_add(now_us, usec_max(s->sf.rtt.rto_us, 50 * USEC_PER_MS) << s->third_acks++);
 			subflow_ack_now(&s->sf);
 			s->want_out = true;
 		}

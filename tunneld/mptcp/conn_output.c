@@ -523,7 +523,7 @@ static void signal_due(struct conn *c, usec_t now_us)
 		return;
 	if (!fast && !c->fin_sent)
 		first = c->fin_sent = true;
-	else if (c->fin_resend_us > now_us || c->fin_acked)
+	else if (c->fin_resend_us > now_us || (c->fin_acked && !fast))
 		return;
 	if (fast && c->fin_tries >= FASTCLOSE_TRIES) {
 		c->fin_resend_us = USEC_NEVER;

@@ -259,8 +259,11 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 	struct sub *s;
 
 	count(e->counters, CNT_MPJoinSynRx);
-	/* RFC 8684 3.2: an unknown token is answered with RST; a token of another peer is unknown to this one. */
-	if (!c || c->peer != e->paths[path].peer || !c->remote_key_known || c->state == M_CLOSED || c->state == M_TIME_WAIT ||
+	/*
+	 * RFC 8684 3.2: an unknown token is answered with RST; a token of another peer is unknown to this one. In M_TIME-WAIT it
+	 * is known: who joins then has not heard our last DATA_ACK.
+	 */
+	if (!c || c->peer != e->paths[path].peer || !c->remote_key_known || c->state == M_CLOSED ||
 	    c->state == M_FASTCLOSE_WAIT) {
 		count(e->counters, CNT_MPJoinNoTokenFound);
 		refuse_join(e, path, seg, REASON_MPTCP_ERROR);
