@@ -87,6 +87,18 @@ static void progress(struct end *e)
 		peer->progress_us = e->progress_us;
 }
 
+/*
+ * The gateway has not got the client's key yet (the third ACK is lost, and its path with it): there is no other way to it,
+ * as MP_CAPABLE has it, and the connection may well end by RST.
+ */
+static bool half_open(struct end *e)
+{
+	struct end *gateway = e->client ? end_peer(e) : NULL;
+	struct conn_info info;
+
+	return gateway && gateway->conn && engine_conn_info(gateway->host->engine, gateway->conn, &info) == ERR_OK && !info.remote_token;
+}
+
 static void end_dies(struct end *e, enum end_death death, enum open_result why)
 {
 	static const char *const text[] = { "", "could not be opened", "is closed", "is reset", "aborts" };
@@ -95,6 +107,7 @@ static void end_dies(struct end *e, enum end_death death, enum open_result why)
 	TRACE(e->host->world, "%s %s: %s; wrote %llu, read %llu", end_name(e, name), text[death], open_result_text(why),
 	      (unsigned long long)e->written, (unsigned long long)e->consumed);
 	progress(e);
+	e->stream->half_open |= death == DEATH_RESET && half_open(e);
 	e->state = END_DEAD;
 	e->death = death;
 	e->why = why;
@@ -372,6 +385,7 @@ static void consume(struct end *e, size_t len)
 {
 	struct world *w = e->host->world;
 	struct event ev = { .kind = EV_CONSUMED };
+	char name[32];
 	enum err err;
 
 	if (rnd_chance(&e->chance, e->plan->stall_ppm)) {
@@ -383,6 +397,7 @@ static void consume(struct end *e, size_t len)
 	if (ev.consumed.len > len)
 		ev.consumed.len = len;
 	e->consumed += ev.consumed.len;
+	TRACE(w, "%s reads %zu of %zu bytes%s", end_name(e, name), ev.consumed.len, len, e->stalling ? " and stops reading" : "");
 	progress(e);
 	err = host_event(e->host, &ev);
 	if (err != ERR_OK)

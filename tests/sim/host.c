@@ -258,10 +258,14 @@ static void learn(struct host *h, path_id id)
 {
 	struct path *p = path_of(h, id);
 	struct view *v = &h->views[id];
+	unsigned client, path;
 
-	if (!v->known)
-		v->mtu = p->up.config.mtu < p->down.config.mtu ? p->up.config.mtu : p->down.config.mtu;
+	if (v->known)
+		return;
+	v->mtu = p->up.config.mtu < p->down.config.mtu ? p->up.config.mtu : p->down.config.mtu;
 	v->known = true;
+	locate(h, id, &client, &path);
+	world_path_changed(h->world, client, path);
 }
 
 void host_receive(struct host *h, struct packet *p)

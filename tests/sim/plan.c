@@ -94,7 +94,7 @@ static struct end_plan end_of(struct rnd *r)
 		e.read_max = (uint32_t)(e.total / 1000);
 	if (rnd_percent(r, 30)) {
 		e.gap_ppm = (uint32_t)rnd_log(r, 1000, 1000000);
-		e.gap_us = rnd_log(r, 100, 3 * USEC_PER_S * 1000000 / e.gap_ppm / (1 + e.total / e.write_max) + 100);
+		e.gap_us = rnd_log(r, 100, usec_min(3 * USEC_PER_S, 3 * USEC_PER_S * 1000000 / e.gap_ppm / (1 + e.total / e.write_max) + 100));
 	}
 	if (rnd_percent(r, 25)) {
 		e.stall_ppm = (uint32_t)rnd_log(r, 1000, 500000);
@@ -117,6 +117,12 @@ static struct stream_plan stream_of(struct rnd *r, unsigned clients)
 
 	for (unsigned i = 0; i < 2; i++)
 		s.ends[i] = end_of(r);
+	/* A slow reader is one thing, one who takes hours another: a minute in all, about. */
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t reads = 2 * s.ends[!i].total / s.ends[i].read_max + s.ends[!i].total / 1000 + 1;
+
+		s.ends[i].stall_us = usec_min(s.ends[i].stall_us, 60 * USEC_PER_S / (1 + reads * s.ends[i].stall_ppm / 1000000));
+	}
 	switch (rnd_below(r, 12)) {
 	case 0:
 		s.dial = failures[rnd_below(r, sizeof failures / sizeof *failures)];

@@ -98,6 +98,7 @@ struct stream {
 	struct end client;
 	struct end gateway[DIALS_MAX]; /* one a dial; another only after the one before is dead, as with TCP */
 	unsigned dials;
+	bool half_open;          /* was reset before the gateway had the client's key */
 	uint32_t key[2];         /* where the pattern starts: [0] from the client, [1] to it */
 };
 

@@ -139,10 +139,12 @@ static void arrive(struct world *w, struct packet *p)
 	free(p);
 }
 
-/* Is the path fit to carry data both ways, as far as the world goes? */
-static bool fit(const struct path *p)
+/* Is the path fit to carry data both ways, and has its client found that out? */
+static bool fit(const struct world *w, unsigned client, unsigned path)
 {
-	return p->exists && p->carrier && p->up.up && p->down.up && link_mean_loss_ppm(&p->up.config) <= HEALTHY_LOSS_PPM &&
+	const struct path *p = &w->paths[client][path];
+
+	return w->hosts[1 + client].views[path].known && p->exists && p->carrier && p->up.up && p->down.up && link_mean_loss_ppm(&p->up.config) <= HEALTHY_LOSS_PPM &&
 	       link_mean_loss_ppm(&p->down.config) <= HEALTHY_LOSS_PPM &&
 	       p->up.config.corrupt_ppm <= HEALTHY_LOSS_PPM / 3 && p->down.config.corrupt_ppm <= HEALTHY_LOSS_PPM / 3;
 }
@@ -155,7 +157,7 @@ void world_path_changed(struct world *w, unsigned client, unsigned path)
 	struct outage *last = *n ? &w->outages[client][*n - 1] : NULL;
 	bool healthy = false;
 
-	p->healthy_us = fit(p) ? w->now_us : USEC_NEVER;
+	p->healthy_us = fit(w, client, path) ? w->now_us : USEC_NEVER;
 	for (unsigned i = 0; i < w->plan->paths[client]; i++)
 		healthy = healthy || w->paths[client][i].healthy_us != USEC_NEVER;
 	if (healthy && last && last->until_us == USEC_NEVER)
@@ -364,7 +366,7 @@ static bool must_be_clean(struct world *w, struct stream *s)
 	usec_t patience_us = usec_min(usec_min(w->plan->client_engine.dead_timeout_us, w->plan->gateway_engine.dead_timeout_us),
 				      usec_min(w->plan->client_engine.close_timeout_us, w->plan->gateway_engine.close_timeout_us));
 
-	if (plan->dial != OPEN_OK || w->plan->hostile || w->plan->small_memory || s->client.death == DEATH_FAILED)
+	if (plan->dial != OPEN_OK || w->plan->hostile || w->plan->small_memory || s->client.death == DEATH_FAILED || s->half_open)
 		return false;
 	for (unsigned i = 0; i < 2; i++)
 		if (plan->ends[i].abort_us != USEC_NEVER || plan->ends[i].finish == FINISH_ABORT)
