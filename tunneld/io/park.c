@@ -13,6 +13,7 @@
 #include <libgen.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@
 #define LOOK_SECONDS     0.25  /* how often pending connects are looked at */
 #define WALK_SECONDS     1.0   /* at most one walk through /proc in this time */
 #define QUESTION_SECONDS 1.0   /* a connection that asks nothing is closed */
-#define SOON_SECONDS     0.0005
+#define SPIN_SECONDS     0.0003 /* a verdict that overtook the application's connect(): it is about 10 us behind */
+#define SOON_SECONDS     0.001
 #define SYN_PATIENCE     10.0  /* from our answer to the application's connect(); it may be stopped in between */
 #define EMFILE_SECONDS   0.1   /* accept() has no descriptor: wait, do not spin */
 
@@ -92,7 +94,8 @@ struct park {
 	int listener;
 	ev_io accept_io;
 	ev_timer accept_later, look, soon;
-	ev_tstamp walked;
+	ev_idle spin;
+	ev_tstamp walked, spin_until;
 	struct question questions[QUESTIONS];
 	size_t questions_open;
 	struct slot *slots;
@@ -334,11 +337,12 @@ static void fail_now(struct park *p, struct slot *s);
 
 static void due(struct park *p, struct slot *s)
 {
-	if (s->state != DUE) {
-		s->state = DUE;
-		p->due_count++;
-	}
-	ev_timer_start(p->loop, &p->soon);
+	if (s->state == DUE)
+		return;
+	s->state = DUE;
+	p->due_count++;
+	p->spin_until = ev_now(p->loop) + SPIN_SECONDS;
+	ev_idle_start(p->loop, &p->spin);
 }
 
 /*
@@ -429,13 +433,11 @@ static void fail_now(struct park *p, struct slot *s)
 	slot_release(p, s);
 }
 
-static void on_soon(struct ev_loop *loop, ev_timer *w, int events)
+static void due_again(struct park *p)
 {
-	struct park *p = w->data;
 	uint32_t next;
 
-	(void)events;
-	for (uint32_t i = p->oldest; i; i = next) {
+	for (uint32_t i = p->oldest; i && p->due_count; i = next) {
 		struct slot *s = &p->slots[i - 1];
 		park_id id = s->id;
 		int fd;
@@ -453,6 +455,29 @@ static void on_soon(struct ev_loop *loop, ev_timer *w, int events)
 			next = p->oldest;
 		}
 	}
+}
+
+/* A turn of the loop without sleeping, for a moment; then the timer, whose grain is a millisecond. */
+static void on_spin(struct ev_loop *loop, ev_idle *w, int events)
+{
+	struct park *p = w->data;
+
+	(void)events;
+	sched_yield(); /* on one processor the application could not come */
+	due_again(p);
+	if (p->due_count && ev_now(loop) < p->spin_until)
+		return;
+	ev_idle_stop(loop, w);
+	if (p->due_count)
+		ev_timer_start(loop, &p->soon);
+}
+
+static void on_soon(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct park *p = w->data;
+
+	(void)events;
+	due_again(p);
 	if (p->due_count) {
 		/* Usually a millisecond settles it; a stopped application must not cost us a busy loop. */
 		w->repeat = w->repeat < 0.02 ? w->repeat * 2 : w->repeat;
@@ -1089,8 +1114,9 @@ struct park *park_new(struct ev_loop *loop, const struct park_config *config,
 	}
 	ev_timer_init(&p->look, on_look, LOOK_SECONDS, LOOK_SECONDS);
 	ev_timer_init(&p->soon, on_soon, SOON_SECONDS, SOON_SECONDS);
+	ev_idle_init(&p->spin, on_spin);
 	ev_init(&p->accept_later, on_accept_later);
-	p->look.data = p->soon.data = p->accept_later.data = p->accept_io.data = p;
+	p->spin.data = p->look.data = p->soon.data = p->accept_later.data = p->accept_io.data = p;
 
 	if (!hole_pick(p, 4)) {
 		*why = "no black hole can be made on IPv4 loopback";
@@ -1142,6 +1168,7 @@ void park_free(struct park *p)
 	ev_timer_stop(p->loop, &p->accept_later);
 	ev_timer_stop(p->loop, &p->look);
 	ev_timer_stop(p->loop, &p->soon);
+	ev_idle_stop(p->loop, &p->spin);
 	if (p->listener >= 0)
 		close(p->listener);
 	if (p->path_ino && !lstat(p->path, &st) && st.st_dev == p->path_dev && st.st_ino == p->path_ino)
