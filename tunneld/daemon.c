@@ -29,8 +29,8 @@ enum err daemon_event(struct daemon *d, struct event *ev)
 	return engine_input(d->engine, ev, d->now_us);
 }
 
-/* Everything the engine wants now, then the datagrams leave. */
-static void drain(struct daemon *d)
+/* Everything the engine wants now, then the datagrams leave. True: there is more, the sockets come first. */
+static bool drain(struct daemon *d)
 {
 	struct action act;
 	int turn = 0;
@@ -56,31 +56,31 @@ static void drain(struct daemon *d)
 		}
 	}
 	net_flush(d);
-	if (turn == ACTIONS_A_TURN)
-		loop_time_set(d->loop, d->now_us); /* there is more: look again at once */
+	return turn == ACTIONS_A_TURN;
 }
 
 static void on_idle(void *owner)
 {
 	struct daemon *d = owner;
 	usec_t next;
+	bool more;
 
 	d->now_us = clock_now();
 	net_time(d);
 	flow_time(d);
-	drain(d);
+	more = drain(d);
 	if (d->ending && (!d->flow_count || d->now_us >= d->end_us)) {
 		if (d->flow_count) {
 			log_line(LOG_WARN, "%u connections did not end by themselves and are reset", d->flow_count);
 			flow_abort_every(d);
-			drain(d);
+			(void)drain(d);
 		}
 		loop_end(d->loop);
 	}
 	next = usec_min(engine_deadline(d->engine), usec_min(net_deadline(d), d->waiting_deadline_us));
 	if (d->ending)
 		next = usec_min(next, d->end_us);
-	loop_time_set(d->loop, next);
+	loop_time_set(d->loop, more ? d->now_us : next);
 }
 
 static void on_time(void *owner)
@@ -177,7 +177,7 @@ static void on_reload_signal(void *owner, int signal)
 			continue;
 		log_line(LOG_INFO, "client %s removed", p->name);
 		flow_abort_peer(d, peer);
-		drain(d); /* their last words, while there is a key for them */
+		(void)drain(d); /* their last words, while there is a key for them */
 		net_peer_gone(d, peer, false);
 		seal_peer_remove(d->seal, peer);
 		p->kind = PEER_NONE;

@@ -18,6 +18,7 @@ enum {
 	SILENT_AFTER = 3,                        /* unanswered probes on every path before the session is doubted */
 	GATEWAYS_MAX = 16,
 	MTU_ASSUMED = 1500, MTU_MOST = 9000, MTU_PAYLOAD_LEAST = 500,
+	SIZE_TRIES = 3,
 };
 #define BURST_GAP_US       (20 * USEC_PER_MS)
 #define IDLE_LEAST_US      (15 * USEC_PER_S) /* below the shortest NAT time-outs seen, 30 s */
@@ -28,6 +29,8 @@ enum {
 #define DEAD_AFTER_PROBES  60
 #define SUSPECT_MARGIN_US  (100 * USEC_PER_MS)
 #define SUSPECT_UNKNOWN_US (1 * USEC_PER_S)  /* while the round trip is not known */
+#define SIZE_WAIT_US       (500 * USEC_PER_MS)
+#define SIZE_AGAIN_US      (600 * USEC_PER_S) /* RFC 8899 5.1.1, PMTU_RAISE_TIMER */
 #define FORGET_US          (90 * USEC_PER_S) /* gateway: silent for longer than three idle probes */
 
 struct link {
@@ -99,7 +102,7 @@ static struct path_end *end_new(struct paths *p, uint32_t peer, uint8_t no, usec
 	e = &p->ends[id];
 	*e = (struct path_end){ .host = p->config.owner, .used = true, .id = id, .peer = peer, .no = no, .changed_us = now_us };
 	e->own_udp.fd = -1;
-	e->probe_next_us = e->due_us = USEC_NEVER;
+	e->probe_next_us = e->due_us = e->size_next_us = USEC_NEVER;
 	e->mtu_payload = MTU_ASSUMED - 40 - 8 - DATAGRAM_DATA_OVERHEAD;
 	p->by_peer[peer][no] = (uint16_t)(id + 1);
 	if (id >= p->ends_used_below)
@@ -183,8 +186,17 @@ static void due(struct paths *p, struct path_end *e)
 		at = usec_min(at, e->probe_first_us + suspect_us(e));
 	if (!e->initiator && e->heard_us)
 		at = usec_min(at, e->heard_us + FORGET_US);
+	if (e->life == LIFE_UP)
+		at = usec_min(at, e->size_next_us);
 	e->due_us = at;
 	p->deadline_us = usec_min(p->deadline_us, at);
+}
+
+/* Its size is not known (any more): tried as soon as it lives. */
+static void size_unknown(struct path_end *e, usec_t now_us)
+{
+	e->size_tries = 0;
+	e->size_next_us = now_us;
 }
 
 static void life(struct paths *p, struct path_end *e, enum path_life now, usec_t now_us)
@@ -199,6 +211,8 @@ static void life(struct paths *p, struct path_end *e, enum path_life now, usec_t
 	}
 	e->life = now;
 	e->changed_us = now_us;
+	if (now == LIFE_UP)
+		size_unknown(e, now_us); /* what was lost meanwhile was not lost for its size */
 	p->config.events->changed(p->config.owner, e, false);
 }
 
@@ -238,6 +252,75 @@ void paths_probe(struct paths *p, struct path_end *e, usec_t now_us)
 	probe(p, e, now_us);
 }
 
+/* --- sizes --- */
+
+static unsigned headers_of(const struct path_end *e)
+{
+	return (e->remote.family == 4 ? 20 : 40) + 8 + DATAGRAM_DATA_OVERHEAD;
+}
+
+/* The next smaller MTU that links and tunnels are known to have; 0: none. */
+static uint16_t smaller_mtu(unsigned mtu)
+{
+	static const uint16_t usual[] = { 4352, 1500, 1492, 1460, 1420, 1380, 1340, 1280, 1200, 1000, 576 };
+
+	for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+		if (usual[i] < mtu)
+			return usual[i];
+	return 0;
+}
+
+static void size_probe(struct paths *p, struct path_end *e, uint16_t size, unsigned slot, uint64_t token)
+{
+	static uint8_t bytes[MTU_MOST];
+	struct wr w = wr_of(bytes, sizeof bytes);
+
+	e->size_sent[slot].token = token;
+	e->size_sent[slot].size = size;
+	wr_u8(&w, MSG_PROBE);
+	wr_u64(&w, token);
+	p->config.events->send(p->config.owner, e, bytes, size); /* the rest stays zero */
+}
+
+static void size_time(struct paths *p, struct path_end *e, usec_t now_us)
+{
+	unsigned smaller;
+
+	if (e->life != LIFE_UP || now_us < e->size_next_us)
+		return;
+	if (e->size_tries == SIZE_TRIES) {
+		smaller = smaller_mtu(e->mtu_payload + headers_of(e));
+		if (smaller < headers_of(e) + MTU_PAYLOAD_LEAST) {
+			e->size_next_us = now_us + SIZE_AGAIN_US;
+			return;
+		}
+		e->mtu_payload = (uint16_t)(smaller - headers_of(e));
+		e->size_tries = 0;
+		count(p->config.counters, CNT_PathMtuLowered);
+		p->config.events->changed(p->config.owner, e, false);
+	}
+	/* Whatever was found before, the longest may fit by now. */
+	if (!e->size_tries && e->mtu_payload < e->mtu_payload_most)
+		size_probe(p, e, e->mtu_payload_most, SIZE_TRIES, now_us + 1);
+	size_probe(p, e, e->mtu_payload, e->size_tries++, now_us);
+	e->size_next_us = now_us + usec_max(SIZE_WAIT_US, 3 * e->srtt_us);
+}
+
+/* A probe of that token was answered: the size it had gets through. */
+static void size_answered(struct paths *p, struct path_end *e, uint64_t token, usec_t now_us)
+{
+	for (size_t i = 0; i < sizeof e->size_sent / sizeof *e->size_sent; i++) {
+		if (!e->size_sent[i].size || e->size_sent[i].token != token || e->size_sent[i].size < e->mtu_payload)
+			continue;
+		if (e->size_sent[i].size > e->mtu_payload && e->size_sent[i].size <= e->mtu_payload_most) {
+			e->mtu_payload = e->size_sent[i].size; /* given up too early */
+			p->config.events->changed(p->config.owner, e, false);
+		}
+		e->size_tries = 0;
+		e->size_next_us = now_us + SIZE_AGAIN_US;
+	}
+}
+
 static bool rotate(struct paths *p, struct path_end *e);
 
 static void check_silence(struct paths *p, uint32_t peer)
@@ -268,6 +351,7 @@ static void end_time(struct paths *p, struct path_end *e, usec_t now_us)
 		if (e->initiator && e->life != LIFE_UP && e->probes_unanswered >= SILENT_AFTER)
 			check_silence(p, e->peer);
 	}
+	size_time(p, e, now_us);
 	due(p, e);
 }
 
@@ -355,7 +439,7 @@ void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 	uint64_t token = rd_u64(&r);
 	struct path_end *closed;
 
-	if (r.bad || rd_left(&r)) {
+	if (r.bad || (rd_left(&r) && kind != MSG_PROBE)) {
 		count(p->config.counters, CNT_PathMessageOdd);
 		return;
 	}
@@ -366,6 +450,7 @@ void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 	case MSG_REPLY:
 		count(p->config.counters, CNT_PathProbesAnswered);
 		e->probes_answered++;
+		size_answered(p, e, token, now_us);
 		/* Ours, and not from before a suspend or a restart. */
 		if (token <= now_us && now_us - token < 60 * USEC_PER_S)
 			paths_rtt(p, e, now_us - token);
@@ -405,6 +490,7 @@ void paths_too_big(struct paths *p, struct path_end *e, size_t len)
 	if (fits >= e->mtu_payload)
 		return;
 	e->mtu_payload = (uint16_t)fits;
+	e->size_tries = 0;
 	p->config.events->changed(p->config.owner, e, false);
 }
 
@@ -468,8 +554,9 @@ struct path_end *paths_learn(struct paths *p, uint32_t peer, const char *peer_na
 	i = ifaddrs_by_index(interfaces, d->ifindex);
 	if (i)
 		memcpy(e->interface, i->name, sizeof e->interface);
-	e->mtu_payload = mtu_payload_of(i ? i->mtu : 0, e->remote.family);
+	e->mtu_payload = e->mtu_payload_most = mtu_payload_of(i ? i->mtu : 0, e->remote.family);
 	e->heard_us = now_us;
+	size_unknown(e, now_us);
 	e->life = LIFE_UP; /* the datagram that made it is its first sign */
 	p->config.events->changed(p->config.owner, e, false);
 	/* Our own idea of its round trip, for choosing among paths when we are the first to send much. */
@@ -486,6 +573,7 @@ void paths_roam(struct paths *p, struct path_end *e, struct udp *udp, const stru
 		count(p->config.counters, CNT_PathRoamed);
 	endpoint(e, udp, d);
 	e->changed_us = now_us;
+	size_unknown(e, now_us);
 	p->config.events->changed(p->config.owner, e, false);
 }
 
@@ -634,7 +722,9 @@ static void aim(struct path_end *e, unsigned which, const struct way *w)
 	e->interface[0] = '\0';
 	if (w->interface)
 		memcpy(e->interface, w->interface->name, sizeof e->interface);
-	e->mtu_payload = mtu_payload_of(w->interface && !w->interface->loopback ? w->interface->mtu : 0, e->remote.family);
+	e->mtu_payload = e->mtu_payload_most =
+		mtu_payload_of(w->interface && !w->interface->loopback ? w->interface->mtu : 0, e->remote.family);
+	size_unknown(e, 0);
 	e->srtt_us = e->rttvar_us = 0;
 }
 
@@ -670,8 +760,9 @@ static void refresh_end(struct paths *p, const struct gateway *g, unsigned numbe
 			mtu_payload = mtu_payload_of(w.interface && !w.interface->loopback ? w.interface->mtu : 0,
 						     e->remote.family);
 			if (addr_same_ip(&w.shown, &e->local) && (!w.interface || !strcmp(w.interface->name, e->interface))) {
-				if (mtu_payload < e->mtu_payload) {
-					e->mtu_payload = mtu_payload;
+				if (mtu_payload != e->mtu_payload_most) {
+					e->mtu_payload = e->mtu_payload_most = mtu_payload;
+					size_unknown(e, now_us);
 					p->config.events->changed(p->config.owner, e, false);
 				}
 				return; /* nothing that matters to it changed */

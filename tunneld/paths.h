@@ -6,12 +6,16 @@
  * What is not: keys and segments. The daemon seals what this asks it to send.
  *
  * Path messages, sealed as DATAGRAM_PATH:  kind 1 | token 8
- *	probe   the sender's clock       the peer answers at once
+ *	probe   the sender's clock       the peer answers at once; zeros may follow, to try a size
  *	reply   the probe's token        tells the round trip
  *	close   a path number            the sender will not use that path again
  *
  * Any authenticated datagram is life. A path that was sent to and stays silent for max(50 ms, 2 srtt)
  * is probed; a probe unanswered for max(3 srtt, srtt + 4 rttvar + 100 ms) makes it suspect.
+ *
+ * Datagrams are never fragmented and nobody's word about sizes is taken: a path that lives is sent
+ * one probe as long as the longest segment, again every ten minutes. Three without an answer while
+ * the path lives, and the next smaller usual size is tried (RFC 8899, packetization layer path MTU discovery).
  */
 #ifndef PLAIT_PATHS_H
 #define PLAIT_PATHS_H
@@ -64,6 +68,11 @@ struct path_end {
 	usec_t probe_next_us;     /* USEC_NEVER: when there is a reason */
 	unsigned probes_unanswered, burst_left;
 	usec_t due_us;
+
+	struct { uint64_t token; uint16_t size; } size_sent[4]; /* by try, the last for the longest; a late answer counts */
+	unsigned size_tries;      /* of mtu_payload, without an answer */
+	usec_t size_next_us;      /* when to try, or to give that size up */
+	uint16_t mtu_payload_most; /* by the interface */
 
 	uint64_t bytes_sent, bytes_received, datagrams_sent, datagrams_received;
 	uint64_t probes_sent, probes_answered, times_suspect;

@@ -12,7 +12,8 @@ static struct paths *p;
 static usec_t now;
 
 static struct sent { uint8_t no, kind; uint64_t token; } sent[64];
-static unsigned sents, changes, gones, silences;
+static struct { size_t size; uint64_t token; } sizes[8];
+static unsigned size_count, sents, changes, gones, silences;
 static enum path_life last_life;
 
 static void on_send(void *owner, struct path_end *e, const uint8_t *bytes, size_t len)
@@ -20,6 +21,12 @@ static void on_send(void *owner, struct path_end *e, const uint8_t *bytes, size_
 	struct rd r = rd_of(bytes, len);
 
 	(void)owner;
+	if (len > MSG_SIZE) {
+		CU_ASSERT_EQUAL(rd_u8(&r), MSG_PROBE);
+		sizes[size_count % 8].size = len;
+		sizes[size_count++ % 8].token = rd_u64(&r);
+		return;
+	}
 	CU_ASSERT_EQUAL(len, MSG_SIZE);
 	CU_ASSERT_TRUE_FATAL(sents < 64);
 	sent[sents].no = e->no;
@@ -61,7 +68,7 @@ static void up(void)
 
 	log_level_set("error");
 	memset(&counters, 0, sizeof counters);
-	sents = changes = gones = silences = 0;
+	size_count = sents = changes = gones = silences = 0;
 	now = 1000 * USEC_PER_S;
 	loop = pc.loop = loop_new();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(loop);
@@ -108,6 +115,9 @@ static struct path_end *learn(uint8_t no, const char *from)
 	return paths_learn(p, 3, "laptop", no, &gateway_udp, &d, &there, now);
 }
 
+/* Nothing about sizes, please. */
+static void size_known(struct path_end *e) { e->size_next_us = USEC_NEVER; }
+
 static void reply(struct path_end *e, uint64_t token)
 {
 	uint8_t bytes[MSG_SIZE];
@@ -126,6 +136,7 @@ static void test_a_gateway_learns_a_path_and_asks_its_round_trip(void)
 	up();
 	e = learn(5, "203.0.113.9:1024");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+	size_known(e);
 	CU_ASSERT_PTR_EQUAL(learn(5, "203.0.113.9:1024"), e);
 	CU_ASSERT_PTR_EQUAL(paths_find(p, 3, 5), e);
 	CU_ASSERT_STRING_EQUAL(e->name, "laptop.5");
@@ -159,7 +170,7 @@ static void test_a_probe_is_answered_with_its_token(void)
 	for (size_t n = 0; n < MSG_SIZE; n++)
 		paths_message(p, e, probe_bytes, n, now);
 	paths_message(p, e, (uint8_t[MSG_SIZE]){ 9 }, MSG_SIZE, now);
-	paths_message(p, e, (uint8_t[MSG_SIZE + 1]){ MSG_PROBE }, MSG_SIZE + 1, now);
+	paths_message(p, e, (uint8_t[MSG_SIZE + 1]){ MSG_REPLY }, MSG_SIZE + 1, now);
 	CU_ASSERT_EQUAL(counters.v[CNT_PathMessageOdd], MSG_SIZE + 2);
 	CU_ASSERT_EQUAL(sents, 1);
 	down();
@@ -170,6 +181,7 @@ static struct path_end *healthy(void)
 {
 	struct path_end *e = learn(0, "203.0.113.9:1");
 
+	size_known(e);
 	now += 20 * USEC_PER_MS;
 	reply(e, sent[sents - 1].token);
 	now += USEC_PER_S;
@@ -323,6 +335,76 @@ static void test_a_reply_to_a_probe_of_another_age_is_no_measurement(void)
 	down();
 }
 
+/* --- sizes --- */
+
+static void answer_size(struct path_end *e)
+{
+	reply(e, sizes[(size_count - 1) % 8].token);
+}
+
+static void test_a_path_that_carries_its_longest_segment_keeps_it(void)
+{
+	struct path_end *e;
+
+	up();
+	e = learn(0, "203.0.113.9:1");
+	reply(e, sent[0].token);
+	pass(50 * USEC_PER_MS);
+	CU_ASSERT_EQUAL(size_count, 1);
+	CU_ASSERT_EQUAL(sizes[0].size, e->mtu_payload);
+	answer_size(e);
+	paths_heard(p, e, 9, now);
+	pass(80 * USEC_PER_S);
+	CU_ASSERT_EQUAL(size_count, 1);
+	CU_ASSERT_EQUAL(counters.v[CNT_PathMtuLowered], 0);
+	down();
+}
+
+static void test_a_path_that_swallows_long_segments_gets_shorter_ones(void)
+{
+	struct path_end *e;
+	uint16_t longest;
+
+	up();
+	e = learn(0, "203.0.113.9:1");
+	longest = e->mtu_payload;
+	/* Carries 1420 and no more: everything short is answered. */
+	for (int i = 0; i < 100; i++) {
+		pass(100 * USEC_PER_MS);
+		paths_heard(p, e, 60, now);
+		if (size_count && sizes[(size_count - 1) % 8].size + headers_of(e) <= 1420)
+			answer_size(e);
+	}
+	CU_ASSERT_EQUAL(e->mtu_payload + headers_of(e), 1420);
+	CU_ASSERT_EQUAL(counters.v[CNT_PathMtuLowered], 3); /* 1492, 1460, 1420 */
+	CU_ASSERT_EQUAL(e->life, LIFE_UP);
+	/* Ten minutes later the way is wider. */
+	size_count = 0;
+	for (int i = 0; i < 700 && !size_count; i++) {
+		pass(USEC_PER_S);
+		paths_heard(p, e, 60, now);
+	}
+	CU_ASSERT_EQUAL(size_count, 2);
+	CU_ASSERT_EQUAL(sizes[0].size, longest);
+	reply(e, sizes[0].token);
+	CU_ASSERT_EQUAL(e->mtu_payload, longest);
+	down();
+}
+
+static void test_silence_says_nothing_about_sizes(void)
+{
+	struct path_end *e;
+
+	up();
+	e = healthy();
+	size_unknown(e, now);
+	paths_sent(p, e, 1400, now);
+	pass(30 * USEC_PER_S);
+	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	CU_ASSERT_EQUAL(counters.v[CNT_PathMtuLowered], 0);
+	down();
+}
+
 /* --- client --- */
 
 static struct config_gateway gateway = { .name = "g", .address_count = 2 };
@@ -338,6 +420,8 @@ static void client(void)
 	paths_add_gateway(p, 0, &gateway);
 	paths_set_links(p, false, links, 2);
 	paths_refresh(p, &there, now);
+	size_known(paths_find(p, 0, 0));
+	size_known(paths_find(p, 0, 1));
 }
 
 static void test_each_path_begins_with_its_own_gateway_address(void)
@@ -434,6 +518,9 @@ UNIT_MAIN("paths",
 	T(test_a_client_closes_a_path_by_another),
 	T(test_a_path_roams_and_keeps_its_measurements),
 	T(test_a_reply_to_a_probe_of_another_age_is_no_measurement),
+	T(test_a_path_that_carries_its_longest_segment_keeps_it),
+	T(test_a_path_that_swallows_long_segments_gets_shorter_ones),
+	T(test_silence_says_nothing_about_sizes),
 	T(test_each_path_begins_with_its_own_gateway_address),
 	T(test_a_path_without_an_answer_tries_the_other_address),
 	T(test_an_idle_client_path_is_probed_every_15_to_25_seconds))
