@@ -66,7 +66,7 @@ long getpeername_hook(int fd, void *sa, socklen_t *len)
 	if (r || sys_getpeername(fd, &name, &name_len) || !addr_of_sockaddr(&peer, &name, name_len) ||
 	    !may_be_hole(&peer) || tcp_kind_of(fd) == NOT_TCP)
 		return r;
-	if (!park_ask(fd, LOCAL_NAMES, NULL, &answer))
+	if (park_ask(fd, LOCAL_NAMES, NULL, &answer))
 		/* Its tunneld is gone, and with it the stream: the kernel will say so at the next read. */
 		return unmapped(&peer).family == 4 ? -ENOTCONN : 0;
 	if (answer.kind != LOCAL_NAMED)
@@ -98,7 +98,7 @@ long getsockname_hook(int fd, void *sa, socklen_t *len)
 	} else if (tcp_state_of(fd) != TCP_SYN_SENT) {
 		return 0;
 	}
-	if (!park_ask(fd, LOCAL_NAMES, NULL, &answer) || answer.kind != LOCAL_NAMED || !answer.local.family)
+	if (park_ask(fd, LOCAL_NAMES, NULL, &answer) || answer.kind != LOCAL_NAMED || !answer.local.family)
 		return 0;
 	name_len = addr_to_sockaddr(&name, &answer.local, name.sa.sa_family);
 	name_give(sa, len, room, &name, name_len);

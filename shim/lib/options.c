@@ -16,7 +16,7 @@ long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len)
 	if (r || level != SOL_SOCKET || option != SO_ERROR || !value || !len || *len < sizeof error)
 		return r;
 	memcpy(&error, value, sizeof error);
-	if (error == ECONNRESET && park_ask(fd, LOCAL_READ_VERDICT, NULL, &answer) && answer.kind == LOCAL_ERROR)
+	if (error == ECONNRESET && !park_ask(fd, LOCAL_READ_VERDICT, NULL, &answer) && answer.kind == LOCAL_ERROR)
 		memcpy(value, &answer.error, sizeof answer.error);
 	return r;
 }

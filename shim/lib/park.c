@@ -72,21 +72,21 @@ static const char *silence(long r)
 	switch (-r) {
 	case ENOENT:
 	case ECONNREFUSED:
-		return "tunneld does not run here (no such socket); refused. See PLAIT_SOCKET, PLAIT_FALLBACK";
+		return "tunneld does not run here (see PLAIT_SOCKET)";
 	case EACCES:
 	case EPERM:
-		return "no permission to use tunneld's socket; refused";
+		return "no permission to use tunneld's socket";
 	case EMFILE:
 	case ENFILE:
-		return "no file descriptor is free to ask tunneld; refused";
+		return "no file descriptor is free to ask tunneld";
 	case EAGAIN:
-		return "tunneld does not answer; refused";
+		return "tunneld does not answer";
 	default:
-		return "tunneld cannot be asked; refused";
+		return "tunneld cannot be asked";
 	}
 }
 
-bool park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct local_answer *answer)
+long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct local_answer *answer)
 {
 	uint8_t bytes[LOCAL_ANSWER_BYTES > LOCAL_ASK_BYTES ? LOCAL_ANSWER_BYTES : LOCAL_ASK_BYTES];
 	struct local_ask ask;
@@ -103,22 +103,17 @@ bool park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct 
 	local_ask_emit(&ask, bytes);
 
 	ctl = ask_open();
-	if (ctl < 0) {
-		r = ctl;
-		goto out;
-	}
+	if (ctl < 0)
+		return ctl;
 	r = ask_send(ctl, bytes, LOCAL_ASK_BYTES, fd);
 	if (r >= 0)
 		do
 			r = sys_recvfrom(ctl, bytes, sizeof bytes, 0);
 		while (r == -EINTR);
 	sys_close(ctl);
-	if (r >= 0 && !local_answer_parse(answer, bytes, (size_t)r))
-		return true;
-out:
-	if (kind == LOCAL_PARK)
-		route_say(SAY_ERROR, dest, silence(r));
-	return false;
+	if (r < 0)
+		return r;
+	return local_answer_parse(answer, bytes, (size_t)r) ? -EPROTO : 0;
 }
 
 static const char *const reasons[LOCAL_REASONS] = {
@@ -130,10 +125,12 @@ static const char *const reasons[LOCAL_REASONS] = {
 long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to, socklen_t *to_len, bool *direct)
 {
 	struct local_answer answer;
+	long r;
 
 	*direct = false;
-	if (!park_ask(fd, LOCAL_PARK, dest, &answer)) {
-		*direct = route_fallback() == FALLBACK_DIRECT;
+	r = park_ask(fd, LOCAL_PARK, dest, &answer);
+	if (r) {
+		*direct = route_without_tunnel(dest, silence(r));
 		/* The errno of a host without a route: programs try their next address or give up; ECONNREFUSED would
 		 * blame the destination. */
 		return *direct ? 0 : -ENETUNREACH;
@@ -146,8 +143,7 @@ long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any 
 		*direct = true;
 		return 0;
 	case LOCAL_UNABLE:
-		route_say(SAY_ERROR, dest, reasons[answer.reason]);
-		*direct = route_fallback() == FALLBACK_DIRECT;
+		*direct = route_without_tunnel(dest, reasons[answer.reason]);
 		return *direct ? 0 : -answer.error;
 	case LOCAL_ERROR:
 		return -answer.error;
@@ -163,7 +159,7 @@ long park_verdict(int fd, long r)
 	if (r != -ECONNRESET)
 		return r;
 	/* tunneld ended meanwhile: what a retransmitted SYN would have met. */
-	if (!park_ask(fd, LOCAL_TAKE_VERDICT, NULL, &answer))
+	if (park_ask(fd, LOCAL_TAKE_VERDICT, NULL, &answer))
 		return -ECONNREFUSED;
 	return answer.kind == LOCAL_ERROR ? -answer.error : r;
 }

@@ -16,6 +16,8 @@ struct block {
 	uint8_t ip[16];
 };
 
+enum fallback { FALLBACK_REFUSE, FALLBACK_DIRECT };
+
 static struct {
 	bool ready;
 	enum fallback fallback;
@@ -147,7 +149,7 @@ static void say_line(const char *line, size_t len)
 
 static void settings_read(void);
 
-void route_say(enum say_level level, const struct addr *dest, const char *what)
+static void say(enum say_level level, const struct addr *dest, const char *what, const char *tail)
 {
 	static bool said;
 	char line[320], *at = line, *end = line + sizeof line - 1;
@@ -168,8 +170,25 @@ void route_say(enum say_level level, const struct addr *dest, const char *what)
 		at = put(at, end, ": ");
 	}
 	at = put(at, end, what);
+	at = put(at, end, tail);
 	*at++ = '\n';
 	say_line(line, (size_t)(at - line));
+}
+
+void route_say(enum say_level level, const struct addr *dest, const char *what)
+{
+	say(level, dest, what, "");
+}
+
+bool route_without_tunnel(const struct addr *dest, const char *why)
+{
+	bool direct = set.fallback == FALLBACK_DIRECT;
+
+	if (direct)
+		say(SAY_WARN, dest, why, ": connected directly (PLAIT_FALLBACK)");
+	else
+		say(SAY_ERROR, dest, why, ": refused");
+	return direct;
 }
 
 /* --- PLAIT_BYPASS --- */
@@ -403,7 +422,5 @@ bool route_is_ours(const struct addr *dest)
 			return false;
 	return true;
 }
-
-enum fallback route_fallback(void) { return set.fallback; }
 
 const char *route_socket(unsigned nth) { return nth < set.sockets ? set.socket[nth] : NULL; }

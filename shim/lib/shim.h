@@ -59,26 +59,26 @@ union sockaddr_any {
 };
 
 /* route.c */
-enum fallback { FALLBACK_REFUSE, FALLBACK_DIRECT };
 enum say_level { SAY_ERROR, SAY_WARN, SAY_INFO, SAY_DEBUG };
 
 bool route_is_ours(const struct addr *dest);
-enum fallback route_fallback(void);
 /* The socket paths to try in order; NULL after the last. */
 const char *route_socket(unsigned nth);
 /*
- * "libplait: connect to DEST: WHAT (errno text)" on stderr, if PLAIT_LOG asks for the level. The first error or warning of a
+ * "libplait: connect to DEST: WHAT" on stderr, if PLAIT_LOG asks for the level. The first error or warning of a
  * process only: a loop of refused connects would say nothing new. dest may be NULL.
  */
 void route_say(enum say_level level, const struct addr *dest, const char *what);
+/* There is no tunnel for this one: says so, and what PLAIT_FALLBACK makes of it. True: connect it directly. */
+bool route_without_tunnel(const struct addr *dest, const char *why);
 
 /* addr.c of the shim: between the kernel's form and ours. False: not an IP address, or too short to be one. */
 bool addr_of_sockaddr(struct addr *out, const void *sa, socklen_t len);
 /* In the form of a socket of this domain: an IPv4 address on an AF_INET6 socket is v4-mapped. Returns the length. */
 socklen_t addr_to_sockaddr(union sockaddr_any *out, const struct addr *a, int domain);
 
-/* park.c. Asks tunneld; false: nobody answered, said on stderr for LOCAL_PARK. */
-bool park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct local_answer *answer);
+/* park.c. Asks tunneld: 0, or -errno when nobody answers as tunneld does. */
+long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct local_answer *answer);
 /*
  * Where a connect of fd, known to be unconnected TCP, has to go: 0 and *to filled, or -errno, the end of it.
  * *direct: connect to the destination itself.

@@ -196,13 +196,13 @@ static void test_fallback_is_refuse_unless_it_says_direct(void)
 {
 	setenv("PLAIT_FALLBACK", "direct", 1);
 	settings_read();
-	CU_ASSERT_EQUAL(route_fallback(), FALLBACK_DIRECT);
+	CU_ASSERT_EQUAL(set.fallback, FALLBACK_DIRECT);
 	setenv("PLAIT_FALLBACK", "Direct", 1);
 	settings_read();
-	CU_ASSERT_EQUAL(route_fallback(), FALLBACK_REFUSE);
+	CU_ASSERT_EQUAL(set.fallback, FALLBACK_REFUSE);
 	unsetenv("PLAIT_FALLBACK");
 	settings_read();
-	CU_ASSERT_EQUAL(route_fallback(), FALLBACK_REFUSE);
+	CU_ASSERT_EQUAL(set.fallback, FALLBACK_REFUSE);
 }
 
 UNIT_MAIN("route",
