@@ -145,7 +145,7 @@ void conn_subflow_config(const struct conn *c, path_id path, struct subflow_conf
 	usec_t rtt = p ? p->rtt_us : 0;
 
 	*out = (struct subflow_config){
-		.cc = e->cc,
+		.cc = e->cc, .authentic = e->config.form == SEGMENT_SEALED,
 		.mss = conn_path_mss(e, path),
 		.rcv_wscale = CONN_RCV_WSCALE,
 		.timestamps = e->config.form == SEGMENT_PLAIN,

@@ -134,6 +134,32 @@ static void free_acked(struct conn *c)
 }
 
 /*
+ * The peer, if it only receives, would never learn that the subflow is gone, and never join again. In sealed form ports belong
+ * to the session and not to a path, so the RST takes a path that works. RFC 8684 3.6: transient, unacceptable performance.
+ */
+static void tell_dropped(struct sub *s)
+{
+	struct conn *c = s->conn;
+	const struct sub *by = NULL;
+	struct segment rst = { 0 };
+
+	if (c->engine->config.form != SEGMENT_SEALED)
+		return;
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i] != s && conn_sub_usable(c->subs[i]) && (!by || !conn_sub_avoid(c->subs[i])))
+			by = c->subs[i];
+	if (!by)
+		return;
+	subflow_reset(&s->sf, &rst);
+	rst.src_port = s->local_port;
+	rst.dst_port = s->remote_port;
+	rst.mptcp_count = 1;
+	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .transient = true, .reason = REASON_PERFORMANCE } };
+	count(c->engine->counters, CNT_MPRstTx);
+	engine_raw(c->engine, by->path, &rst);
+}
+
+/*
  * A subflow that has stopped answering keeps bytes that everyone else has acknowledged. RFC 8684 3.3.1 lets them go when the
  * subflow is declared dead: it is, once it holds more than a window of them, or its path has been away for long.
  */
@@ -148,6 +174,7 @@ static void drop_dead_subs(struct conn *c, usec_t now_us)
 
 		if (s->stage == SUB_LIVE && conn_sub_avoid(s) && another_usable(s) && (long_away || holds)) {
 			count(c->engine->counters, CNT_SubflowDropped);
+			tell_dropped(s);
 			conn_sub_lost(s, now_us);
 			free_acked(c);
 			i = 0;

@@ -391,6 +391,9 @@ static void path_up(struct engine *e, path_id id, enum path_state before, usec_t
 		if (s->sf.rtt.backoff && (s->stage != SUB_OPENING || before != PATH_UP))
 			subflow_path_alive(&s->sf, now_us);
 		conn_sub_alive(s, now_us);
+		/* The peer may have given the subflow up meanwhile: then this ACK is answered by a RST, and it is joined anew. */
+		if (before != PATH_UP && s->stage == SUB_LIVE)
+			subflow_ack_now(&s->sf);
 		s->want_out = true;
 		engine_ready(s->conn);
 	}

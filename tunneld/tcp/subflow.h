@@ -33,6 +33,7 @@ struct subflow_config {
 	const struct cc_ops *cc;
 	uint16_t mss;              /* largest payload + options we may put in a segment on this path */
 	uint8_t rcv_wscale;        /* what we offer, 0..14 */
+	bool authentic;            /* the seal vouches for every segment: RFC 5961's guard against guessed RSTs is not needed */
 	bool timestamps;           /* offer RFC 7323 timestamps (plain form; the seal replaces PAWS) */
 	usec_t rto_min_us, rto_max_us, rto_initial_us;
 	usec_t delayed_ack_us;     /* at most 500 ms, RFC 9293 3.8.6.3 */

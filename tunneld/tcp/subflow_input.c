@@ -608,7 +608,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 	}
 	if (seg->flags & TCP_RST) {
 		/* RFC 5961 3.2: exactly the next number, or it may be a guess. */
-		if (!ssn_eq(seg->seq, sf->rcv_nxt)) {
+		if (!sf->config.authentic && !ssn_eq(seg->seq, sf->rcv_nxt)) {
 			challenge_ack(sf, now_us);
 			f->rejected = true;
 			return;

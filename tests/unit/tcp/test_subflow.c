@@ -203,6 +203,19 @@ static void test_rst_must_have_the_exact_number(void)
 	CU_ASSERT_EQUAL(t.sf.state, SF_CLOSED);
 }
 
+/* Where the seal vouches for each segment nobody guesses: a RST that overtook lost data still counts. */
+static void test_an_authentic_rst_need_only_be_in_the_window(void)
+{
+	TALK(t);
+
+	talk_open(&t);
+	t.sf.config.authentic = true;
+	talk_in(&t, TCP_RST, 1000000, 1, 0);
+	CU_ASSERT_FALSE(t.f.reset);
+	talk_in(&t, TCP_RST, 500, 1, 0);
+	CU_ASSERT_TRUE(t.f.reset);
+}
+
 static void test_a_syn_in_the_window_is_challenged(void)
 {
 	TALK(t);
@@ -286,6 +299,7 @@ UNIT_MAIN("subflow",
 	T(test_fin_waits_for_the_hole_before_it),
 	T(test_a_fin_unanswered_is_sent_again),
 	T(test_rst_must_have_the_exact_number),
+	T(test_an_authentic_rst_need_only_be_in_the_window),
 	T(test_a_syn_in_the_window_is_challenged),
 	T(test_challenges_are_limited),
 	T(test_data_with_a_guessed_ack_is_refused),
