@@ -53,11 +53,13 @@ static void put_sack(struct subflow *sf, struct tcp_options *o, unsigned blocks)
 
 static unsigned sack_blocks(const struct subflow *sf, uint32_t options_room)
 {
-	uint32_t used = (sf->ts_ok ? TS_BYTES : 0) + options_room + 4, blocks;
+	uint32_t used = (sf->ts_ok ? TS_BYTES : 0) + options_room + 4, blocks = sf->ooo.count + sf->dsack_pending, room;
 
-	if (!sf->sack_ok || (!sf->ooo.count && !sf->dsack_pending) || used + 8 > TCP_OPTIONS_MAX)
+	if (!blocks || !sf->sack_ok || used + 8 > TCP_OPTIONS_MAX)
 		return 0;
-	blocks = (TCP_OPTIONS_MAX - used) / 8;
+	room = (TCP_OPTIONS_MAX - used) / 8;
+	if (blocks > room)
+		blocks = room;
 	return blocks < SACK_BLOCKS_MAX ? blocks : SACK_BLOCKS_MAX;
 }
 
