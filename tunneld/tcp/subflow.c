@@ -53,6 +53,8 @@ enum err subflow_listen(struct subflow *sf, const struct subflow_config *config,
 	sf->rcv_adv = sf->rcv_nxt;
 	sf->rcv_off = 1;
 	subflow_learn_options(sf, syn);
+	sf->ts_recent_us = now_us;
+	sf->last_ack = sf->rcv_nxt;
 	sf->snd_wnd = sf->max_wnd = syn->window; /* never scaled in a SYN, RFC 7323 2.2 */
 	sf->snd_wl1 = syn->seq;
 	sf->snd_wl2 = iss;

@@ -104,6 +104,8 @@ struct subflow {
 
 	/* the rest is this folder's own */
 	struct ssn snd_wl1, snd_wl2;   /* which segment the window came from, RFC 9293 3.3.1 */
+	struct ssn last_ack;           /* Last.ACK.sent, RFC 7323 4.3 */
+	usec_t ts_recent_us;           /* when ts_recent came: it is worth nothing after 24 days, RFC 7323 5.5 */
 	uint32_t max_wnd;              /* largest window the peer ever offered, RFC 5961 5 */
 	uint8_t syn_payload;           /* bytes that ride in our SYN or SYN/ACK */
 	bool accepted;                 /* passive: the SYN/ACK may go */

@@ -6,6 +6,8 @@
 
 enum { CHALLENGE_ACKS_PER_S = 100, DUP_THRESHOLD = 3, FULL_SEGMENTS_PER_ACK = 2, REO_WND_PERSIST = 16 };
 
+#define PAWS_US (UINT64_C(24) * 24 * 3600 * USEC_PER_S)
+
 /* --- small things --- */
 
 /* RFC 5961 7: a limit, so that the answers cannot be used against others. */
@@ -53,14 +55,18 @@ static void note_dsack(struct subflow *sf, struct ssn start, struct ssn end)
 }
 
 /* RFC 7323 5.3: PAWS, and what to echo. */
-static bool timestamp_fails(struct subflow *sf, const struct segment *seg)
+static bool timestamp_fails(struct subflow *sf, const struct segment *seg, usec_t now_us)
 {
 	if (!sf->ts_ok || !(seg->tcp.has & OPT_TIMESTAMP))
 		return false;
-	if (!(seg->flags & TCP_RST) && (int32_t)(seg->tcp.ts_val - sf->ts_recent) < 0)
+	if (!(seg->flags & TCP_RST) && (int32_t)(seg->tcp.ts_val - sf->ts_recent) < 0 &&
+	    usec_since(now_us, sf->ts_recent_us) < PAWS_US)
 		return true;
-	if (ssn_leq(seg->seq, sf->rcv_nxt))
+	/* RFC 7323 4.3 (2): of what one ACK covers the first is echoed, so that its delay is part of the round trip. */
+	if (ssn_leq(seg->seq, sf->last_ack)) {
 		sf->ts_recent = seg->tcp.ts_val;
+		sf->ts_recent_us = now_us;
+	}
 	return false;
 }
 
@@ -504,6 +510,8 @@ static void input_syn_sent(struct subflow *sf, const struct segment *seg, usec_t
 	sf->snd_wl1 = seg->seq;
 	sf->snd_wl2 = ack ? seg->ack : sf->iss;
 	subflow_learn_options(sf, seg);
+	sf->ts_recent_us = now_us;
+	sf->last_ack = sf->rcv_nxt;
 	sf->snd_wnd = sf->max_wnd = seg->window;
 	if (!ack) {
 		/* Simultaneous open: our SYN goes again, with an ACK. */
@@ -572,7 +580,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 		f->rejected = true;
 		return;
 	}
-	if (timestamp_fails(sf, seg)) {
+	if (timestamp_fails(sf, seg, now_us)) {
 		count(sf->config.counters, CNT_PAWSRejected);
 		f->rejected = true;
 		sf->ack_now = true;

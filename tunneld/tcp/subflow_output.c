@@ -87,6 +87,7 @@ static void fill(struct subflow *sf, struct segment *seg, struct ssn seq, uint8_
 		struct ssn edge = ssn_add(sf->rcv_nxt, (uint32_t)seg->window << sf->config.rcv_wscale);
 
 		sf->rcv_adv = ssn_max(sf->rcv_adv, edge);
+		sf->last_ack = sf->rcv_nxt;
 		sf->ack_now = false;
 		sf->ack_pending_bytes = 0;
 		sf->ack_deadline_us = USEC_NEVER;

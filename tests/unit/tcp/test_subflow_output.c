@@ -199,6 +199,33 @@ static void test_timestamps_are_echoed_and_old_ones_refused(void)
 	subflow_ack_now(&t.sf);
 	talk_out(&t);
 	CU_ASSERT_EQUAL(t.out.tcp.ts_ecr, 7500);
+	/* RFC 7323 5.5: after 24 days without a segment an old one may well be a new one. */
+	t.now += UINT64_C(25) * 24 * 3600 * USEC_PER_S;
+	talk_in_full(&t, TCP_ACK, 1, 1, 100, 60000, &old);
+	CU_ASSERT_TRUE(t.f.payload);
+}
+
+static void test_the_first_of_what_an_ack_covers_is_echoed(void)
+{
+	TALK(t);
+	struct subflow_config c = talk_config(&t);
+	struct tcp_options o = { .has = OPT_MSS | OPT_SACK_OK | OPT_TIMESTAMP, .mss = 1400, .ts_val = 7000 };
+	bool fin;
+
+	c.timestamps = true;
+	CU_ASSERT_EQUAL(subflow_connect(&t.sf, &c, ssn_of(OUR_ISS), 0), ERR_OK);
+	talk_out(&t);
+	talk_in_full(&t, TCP_SYN | TCP_ACK, 0, 1, 0, 60000, &o);
+	talk_out(&t);
+	t.sf.quick_acks = 0;
+	for (uint32_t i = 0; i < 2; i++) {
+		o = (struct tcp_options){ .has = OPT_TIMESTAMP, .ts_val = 8000 + i };
+		talk_in_full(&t, TCP_ACK, 1 + 900 * i, 1, 900, 60000, &o);
+		subflow_received(&t.sf, t.f.payload_seq, t.f.payload_len, t.now, &fin);
+	}
+	CU_ASSERT_EQUAL(talk_out(&t), SF_WANT_CONTROL);
+	CU_ASSERT_EQUAL(talk_ack(&t), 1801);
+	CU_ASSERT_EQUAL(t.out.tcp.ts_ecr, 8000); /* RFC 7323 4.3 */
 }
 
 static void test_what_answers_another_handshake_is_reset(void)
@@ -263,6 +290,7 @@ UNIT_MAIN("subflow_output",
 	T(test_what_is_lost_goes_before_what_is_new),
 	T(test_recovery_sends_in_proportion),
 	T(test_timestamps_are_echoed_and_old_ones_refused),
+	T(test_the_first_of_what_an_ack_covers_is_echoed),
 	T(test_what_answers_another_handshake_is_reset),
 	T(test_both_may_open_at_once),
 	T(test_pure_acks_are_not_answered_in_any_state))
