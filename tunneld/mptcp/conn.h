@@ -195,6 +195,8 @@ void conn_sub_lost(struct sub *s, usec_t now_us);
 void conn_sub_reinject(struct sub *s, usec_t now_us);
 void conn_sub_suspect(struct sub *s, usec_t now_us);
 void conn_sub_alive(struct sub *s, usec_t now_us);
+/* Lets go what is acknowledged as data and by every subflow that sent it. */
+void conn_free_acked(struct conn *c);
 void conn_data_progress(struct conn *c, usec_t now_us);
 
 /* --- conn_output.c --- */

@@ -82,6 +82,7 @@ static void end(struct conn *c, enum conn_step_input in)
 
 	while (c->sub_count)
 		conn_sub_free(c->subs[0]);
+	conn_free_acked(c);
 	conn_step(&c->state, in, &what);
 	c->dialling = false;
 	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = c->room_us = USEC_NEVER;

@@ -117,13 +117,14 @@ void conn_sub_lost(struct sub *s, usec_t now_us)
 	if (c->client && path != PATH_NONE)
 		pm_join_failed(c, path, false, now_us);
 	conn_sub_free(s);
+	conn_free_acked(c);
 	engine_ready(c);
 	conn_sub_gone(c, now_us);
 }
 
 /* --- data acknowledgements --- */
 
-static void free_acked(struct conn *c)
+void conn_free_acked(struct conn *c)
 {
 	struct dsn low = c->snd_una;
 
@@ -176,7 +177,7 @@ static void drop_dead_subs(struct conn *c, usec_t now_us)
 			count(c->engine->counters, CNT_SubflowDropped);
 			tell_dropped(s);
 			conn_sub_lost(s, now_us);
-			free_acked(c);
+			conn_free_acked(c);
 			i = 0;
 			heavy = (uint64_t)dsn_diff(c->snd_una, c->queue.start) > c->snd_limit;
 			continue;
@@ -681,7 +682,8 @@ static bool facts(struct sub *s, const struct subflow_facts *f, usec_t now_us)
 	}
 	if (f->retransmit_timeout || f->tail_probe) {
 		engine_probe(c->engine, s->path, now_us);
-		conn_sub_suspect(s, now_us);
+		if (!f->retransmit_timeout || s->stage != SUB_LIVE || !pm_move_first(s))
+			conn_sub_suspect(s, now_us);
 	}
 	if (f->fin && s->stage == SUB_LIVE && (c->peer_fin ? c->fin_acked : another_usable(s))) {
 		/* RFC 8684 3.3.3: a FIN ends the subflow, not the connection. What may still need it keeps it. */
@@ -698,6 +700,7 @@ static bool facts(struct sub *s, const struct subflow_facts *f, usec_t now_us)
 		if (s->stage == SUB_CLOSING) {
 			reinject_all(s);
 			conn_sub_free(s);
+			conn_free_acked(c);
 			conn_sub_gone(c, now_us);
 		} else {
 			conn_sub_lost(s, now_us);
@@ -861,6 +864,8 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	/* The SYN/ACK goes where the last SYN came from, and the subflow stays where its handshake ended (D9). */
 	if (s->stage == SUB_OPENING && (!s->initiator || synack_seg) && !(seg->flags & TCP_RST))
 		conn_sub_path(s, path);
+	else if (!s->initiator && !s->join && c->engine->config.form == SEGMENT_SEALED && segment_mptcp(seg, MP_CAPABLE))
+		conn_sub_path(s, path); /* pm_move_first() of the peer: it has not heard a DSS of ours yet */
 	else if (path != s->path)
 		s->other_path_segs++;
 
@@ -872,7 +877,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	if (f.rejected) {
 		/* Old data may still bring a new ACK. */
 		if (!facts(s, &f, now_us) || c->state != M_CLOSED)
-			free_acked(c);
+			conn_free_acked(c);
 		return;
 	}
 	c->last_rcv = s;
@@ -924,7 +929,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		}
 	}
 	if (!facts(s, &f, now_us) || c->state != M_CLOSED) {
-		free_acked(c);
+		conn_free_acked(c);
 		if ((uint64_t)dsn_diff(c->snd_una, c->queue.start) > c->snd_limit)
 			drop_dead_subs(c, now_us);
 	}
@@ -1098,6 +1103,6 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		stuck(c, now_us);
 	if (c->join_us <= now_us)
 		pm_joins(c, now_us);
-	free_acked(c);
+	conn_free_acked(c);
 	drop_dead_subs(c, now_us);
 }

@@ -83,6 +83,22 @@ uint16_t pm_port(struct engine *e, peer_id peer)
 	return 0;
 }
 
+bool pm_move_first(struct sub *s)
+{
+	struct conn *c = s->conn;
+	path_id other;
+
+	/* RFC 8684 3.2: no join before a DSS of the peer has come. In sealed form ports belong to the session, not to a path. */
+	if (!s->initiator || s->join || c->fully || (c->state != M_OPENING && c->engine->config.form != SEGMENT_SEALED))
+		return false;
+	other = pm_next_path(c->engine, c->peer, s->path);
+	if (other == s->path || other == PATH_NONE)
+		return false;
+	conn_sub_path(s, other);
+	count(c->engine->counters, CNT_SynRaced);
+	return true;
+}
+
 /* --- joins, from the side that initiates --- */
 
 static struct join_retry *retry_of(struct conn *c, path_id path, bool make)
@@ -408,17 +424,14 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 		struct conn *c = s->conn;
 
 		next = s->path_next;
-		if (c->state == M_OPENING && s->initiator) {
-			path_id other = pm_next_path(e, c->peer, id);
-
-			/* Its SYN goes out on another path at once: the timer of the first try means nothing there. */
-			if (other != id && other != PATH_NONE) {
-				conn_sub_path(s, other);
-				subflow_path_alive(&s->sf, now_us);
-				s->want_out = true;
-				engine_ready(c);
-				continue;
-			}
+		/* What it sent last goes out on another path at once: the timer of the first try means nothing there. */
+		if (pm_move_first(s)) {
+			subflow_path_alive(&s->sf, now_us);
+			if (s->stage == SUB_LIVE)
+				subflow_ack_now(&s->sf);
+			s->want_out = true;
+			engine_ready(c);
+			continue;
 		}
 		if (s->dead_since_us == USEC_NEVER)
 			s->dead_since_us = now_us;
