@@ -108,6 +108,8 @@ static void end_dies(struct end *e, enum end_death death, enum open_result why)
 	      (unsigned long long)e->written, (unsigned long long)e->consumed);
 	progress(e);
 	e->stream->half_open |= death == DEATH_RESET && half_open(e);
+	/* Or it gave up waiting for the third ACK. */
+	e->stream->half_open |= !e->client && death == DEATH_RESET && why == OPEN_TIMED_OUT && !e->offered && !e->eof && !e->remote_key;
 	e->state = END_DEAD;
 	e->death = death;
 	e->why = why;
@@ -208,7 +210,8 @@ void app_dial(struct host *gateway, const struct action *act)
 		return;
 	}
 	for (unsigned i = 0; i < s->dials; i++)
-		if (s->gateway[i].state != END_DEAD)
+		/* A late copy of a SYN whose connection is over makes a ghost, as with TCP. */
+		if (s->gateway[i].state != END_DEAD && s->client.state != END_DEAD)
 			world_fail(w, "%s is dialled a second time", end_name(&s->gateway[i], name));
 	e = &s->gateway[s->dials];
 	end_init(e, s, gateway, false, s->dials++);
@@ -501,6 +504,7 @@ static void check_open_result(struct end *e, enum open_result result)
 void app_action(struct host *h, const struct action *act)
 {
 	struct end *e = end_of_conn(h, act->conn);
+	struct conn_info info;
 	struct world *w = h->world;
 	char name[32];
 
@@ -508,6 +512,8 @@ void app_action(struct host *h, const struct action *act)
 		world_fail(w, "%s: action %d for conn %u, which is dead or never was", world_host_name(h->number), act->kind, act->conn);
 		return;
 	}
+	if (engine_conn_info(h->engine, e->conn, &info) == ERR_OK)
+		e->remote_key |= info.remote_token != 0;
 	if ((e->client || e->state == END_OPEN) && act->host != (uintptr_t)e) {
 		world_fail(w, "%s: action %d comes with another connection's host value", end_name(e, name), act->kind);
 		return;

@@ -84,6 +84,7 @@ struct end {
 	bool shut;               /* EV_SHUTDOWN done */
 	bool write_timer;
 	bool poked;
+	bool remote_key;         /* its engine had the peer's key when it last said anything about it */
 	/* reading: offered >= consumed; both are offsets in the peer's stream */
 	uint64_t offered, consumed;
 	bool eof, stalling;

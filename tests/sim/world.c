@@ -596,7 +596,7 @@ void world_run(const struct plan *plan, uint64_t seed, FILE *trace, struct resul
 			check_stream_at_end(w, &w->streams[i], out);
 		check_economy(w, out);
 	}
-	if (w->failed && w->trace)
+	if ((w->failed || plan->bench) && w->trace)
 		trace_engines(w);
 	out->failed = w->failed;
 	memcpy(out->failure, w->failure, sizeof out->failure);
