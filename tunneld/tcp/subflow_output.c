@@ -112,9 +112,8 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us)
 	/* What is no more than one segment may be waiting for the peer's delayed ACK. */
 	if (sf->board.in_flight <= sf->snd_mss)
 		pto += sf->config.delayed_ack_us;
-	pto = usec_add(now_us, pto + USEC_PER_MS);
-	if (pto < sf->rto_deadline_us)
-		sf->tlp_deadline_us = pto;
+	/* Where the timeout would come first, it is the probe that goes then, and the timeout starts anew. */
+	sf->tlp_deadline_us = usec_min(usec_add(now_us, pto + USEC_PER_MS), sf->rto_deadline_us);
 }
 
 void subflow_update_pacing(struct subflow *sf)
@@ -203,6 +202,7 @@ static enum subflow_want send_again(struct subflow *sf, uint32_t position, uint3
 	};
 	if (len < left) {
 		s->again += len;
+		s->flags |= SENT_RETRANS; /* Karn: an ACK of a part is no sample either */
 	} else {
 		board_sent_again(&sf->board, position, now_us);
 		s->delivered = sf->delivered;
