@@ -295,6 +295,13 @@ static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
 	f->conn = ev.connect.conn;
 }
 
+static void wait_for_gateway(struct daemon *d, struct flow *f)
+{
+	state(d, f, FLOW_WAITING);
+	f->give_up_us = f->since_us + CONNECT_TIMEOUT_US;
+	d->waiting_deadline_us = usec_min(d->waiting_deadline_us, f->give_up_us);
+}
+
 static void on_park_connect(void *ctx, park_id id, const struct addr *dest, const struct park_caller *who)
 {
 	struct daemon *d = ctx;
@@ -304,9 +311,9 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 
 	d->now_us = clock_now();
 	count(&d->counters, CNT_ConnectsAsked);
-	if (!net_any_path(d)) {
+	if (d->ending || !net_any_path(d)) {
 		count(&d->counters, CNT_ConnectsFailed);
-		park_fail(d->park, id, ENETUNREACH);
+		park_fail(d->park, id, d->ending ? ECONNREFUSED : ENETUNREACH);
 		return;
 	}
 	f = flow_new(d, FLOW_WAITING, &to);
@@ -322,8 +329,7 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 		connect_flow(d, f, gateway);
 		return;
 	}
-	f->give_up_us = d->now_us + CONNECT_TIMEOUT_US;
-	d->waiting_deadline_us = usec_min(d->waiting_deadline_us, f->give_up_us);
+	wait_for_gateway(d, f);
 }
 
 static void on_park_stream(void *ctx, park_id id, int fd)
@@ -492,7 +498,7 @@ void flow_action(struct daemon *d, const struct action *act)
 		}
 		break;
 	case ACT_ROOM:
-		if (f->state == FLOW_OPEN && !f->read_ended)
+		if (f->state == FLOW_OPEN && carried(d, f) && !f->read_ended)
 			stream_want_read(&f->stream, true);
 		break;
 	case ACT_RESET:
@@ -546,7 +552,11 @@ void flow_abort_peer(struct daemon *d, peer_id peer)
 		if (f->state == FLOW_FREE || f->state == FLOW_WAITING || f->peer != peer)
 			continue;
 		engine_abort(d, f);
-		local_reset(d, f, OPEN_RESET);
+		/* Not yet answered: a kernel would have gone on sending its SYN. */
+		if (f->state == FLOW_OPENING)
+			wait_for_gateway(d, f);
+		else
+			local_reset(d, f, OPEN_RESET);
 	}
 }
 

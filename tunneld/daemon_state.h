@@ -59,6 +59,8 @@ struct peer {
 	bool ready_told;
 	usec_t handshake_sent_us;
 	uint32_t handshake_attempt;
+	uint8_t initiation[512];    /* the last one sent: a path that comes now need not wait for the next */
+	size_t initiation_len;
 };
 
 struct daemon {

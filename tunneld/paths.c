@@ -31,6 +31,8 @@ enum {
 #define SUSPECT_UNKNOWN_US (1 * USEC_PER_S)  /* while the round trip is not known */
 #define SIZE_WAIT_US       (500 * USEC_PER_MS)
 #define SIZE_AGAIN_US      (600 * USEC_PER_S) /* RFC 8899 5.1.1, PMTU_RAISE_TIMER */
+#define TOKEN_SIZE         (UINT64_C(1) << 63) /* a size's token, so that no other probe's answer is taken for it */
+#define TOKEN_LONGEST      (UINT64_C(1) << 62)
 #define FORGET_US          (90 * USEC_PER_S) /* gateway: silent for longer than three idle probes */
 
 struct link {
@@ -301,8 +303,8 @@ static void size_time(struct paths *p, struct path_end *e, usec_t now_us)
 	}
 	/* Whatever was found before, the longest may fit by now. */
 	if (!e->size_tries && e->mtu_payload < e->mtu_payload_most)
-		size_probe(p, e, e->mtu_payload_most, SIZE_TRIES, now_us + 1);
-	size_probe(p, e, e->mtu_payload, e->size_tries++, now_us);
+		size_probe(p, e, e->mtu_payload_most, SIZE_TRIES, now_us | TOKEN_SIZE | TOKEN_LONGEST);
+	size_probe(p, e, e->mtu_payload, e->size_tries++, now_us | TOKEN_SIZE);
 	e->size_next_us = now_us + usec_max(SIZE_WAIT_US, 3 * e->srtt_us);
 }
 
