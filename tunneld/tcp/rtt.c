@@ -2,6 +2,7 @@
 #include "tunneld/tcp/rtt.h"
 
 #define GRANULARITY_US USEC_PER_MS
+enum { RTO_SLACK = 4 };
 
 static usec_t clamp(const struct rtt *r, usec_t rto)
 {
@@ -15,8 +16,11 @@ static usec_t base_rto(const struct rtt *r)
 	/* The first timeout is the owner's to choose, below the minimum even: a SYN may be raced early. */
 	if (!r->srtt_us)
 		return usec_min(r->rto_initial_us, r->rto_max_us);
-	/* RFC 6298 2.3 */
-	return clamp(r, r->srtt_us + usec_max(GRANULARITY_US, 4 * r->rttvar_us));
+	/*
+	 * RFC 6298 2.3. Its G is also a part of the least timeout here: on a long even path 4 * rttvar shrinks to less than a
+	 * delayed ACK.
+	 */
+	return clamp(r, r->srtt_us + usec_max(usec_max(GRANULARITY_US, r->rto_min_us / RTO_SLACK), 4 * r->rttvar_us));
 }
 
 static void set_rto(struct rtt *r)
@@ -34,6 +38,22 @@ void rtt_init(struct rtt *r, usec_t min_us, usec_t max_us, usec_t initial_us, us
 	set_rto(r);
 }
 
+/*
+ * RFC 6298's factors are for one sample a round trip; with one an ACK, rttvar would only know the last few. It rises at
+ * once and falls by the RFC's quarter once a round trip, towards the most that was seen in it.
+ */
+static void variation(struct rtt *r, usec_t now_us)
+{
+	r->mdev_max_us = usec_max(r->mdev_max_us, r->mdev_us);
+	if (r->mdev_max_us > r->rttvar_us)
+		r->rttvar_us = r->mdev_max_us;
+	if (usec_since(now_us, r->round_us) < r->srtt_us)
+		return;
+	r->rttvar_us -= (r->rttvar_us - r->mdev_max_us) / 4;
+	r->mdev_max_us = 0;
+	r->round_us = now_us;
+}
+
 void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us)
 {
 	usec_t delta;
@@ -44,13 +64,15 @@ void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us)
 	if (!r->srtt_us) {
 		/* RFC 6298 2.2 */
 		r->srtt_us = sample_us;
-		r->rttvar_us = sample_us / 2;
+		r->rttvar_us = r->mdev_us = sample_us / 2;
+		r->round_us = now_us;
 		r->min_rtt_us = r->min_next_us = sample_us;
 		r->min_since_us = now_us;
 	} else {
 		/* RFC 6298 2.3: rttvar first, with the old srtt */
 		delta = sample_us > r->srtt_us ? sample_us - r->srtt_us : r->srtt_us - sample_us;
-		r->rttvar_us = (3 * r->rttvar_us + delta) / 4;
+		r->mdev_us = (3 * r->mdev_us + delta) / 4;
+		variation(r, now_us);
 		r->srtt_us = (7 * r->srtt_us + sample_us) / 8;
 		if (!r->srtt_us)
 			r->srtt_us = 1;

@@ -9,6 +9,8 @@
 
 struct rtt {
 	usec_t srtt_us, rttvar_us;   /* 0: no sample yet */
+	usec_t mdev_us, mdev_max_us; /* deviation sample by sample, and its most in this round trip */
+	usec_t round_us;             /* when this round trip began */
 	usec_t rto_us;               /* backed off: what the next timer gets */
 	usec_t latest_us;
 	usec_t min_rtt_us;           /* least in the last RTT_MIN_WINDOW_US to twice that; 0: no sample yet */

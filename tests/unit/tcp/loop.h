@@ -21,6 +21,7 @@ struct loop_link {
 	unsigned loss, dup, reorder;
 	usec_t reorder_us;         /* a reordered one comes up to so much later */
 	usec_t dead_from_us, dead_to_us; /* silently dead in between */
+	usec_t held_from_us, held_to_us; /* what would arrive in between arrives at the end of it */
 };
 
 struct loop_packet {
@@ -135,6 +136,8 @@ static inline void loop_transmit(struct loop *l, unsigned from, const struct seg
 	p.at = start + k->delay_us;
 	if (k->reorder_us && loop_happens(l, k->reorder))
 		p.at += loop_chance(l) % k->reorder_us;
+	if (p.at >= k->held_from_us && p.at < k->held_to_us)
+		p.at = k->held_to_us;
 	loop_heap_push(l, &p);
 	if (loop_happens(l, k->dup)) {
 		p.at += 1 + loop_chance(l) % 1000;

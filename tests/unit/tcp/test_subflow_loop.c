@@ -128,6 +128,22 @@ static void test_a_dead_time_is_survived(void)
 	loop_end_all(&l);
 }
 
+/* Half a second of nothing, and then all of it: late, not lost. Hardly anything is sent twice, and the window stays. */
+static void test_a_delay_is_not_taken_for_a_loss(void)
+{
+	for (int way = 0; way < 2; way++) {
+		struct loop l = { 0 };
+
+		l.end[way].link.held_from_us = 4 * USEC_PER_S;
+		l.end[way].link.held_to_us = 4500 * USEC_PER_MS;
+		seconds(&l, 10 * MBIT, 40 * USEC_PER_MS, 2, 10 * 1000 * 1000);
+		CU_ASSERT_TRUE(l.counters.v[CNT_SpuriousRecovery] >= 1);
+		CU_ASSERT_TRUE(l.end[0].sf.retransmitted_segments <= l.end[0].dropped + 5);
+		CU_ASSERT_TRUE(l.end[1].done_us < 10 * USEC_PER_S);
+		loop_end_all(&l);
+	}
+}
+
 static void test_a_slow_reader_is_waited_for(void)
 {
 	struct loop l = { 0 };
@@ -183,6 +199,7 @@ UNIT_MAIN("subflow_loop",
 	T(test_random_loss_is_repaired_without_timeouts),
 	T(test_reordering_alone_costs_little),
 	T(test_a_dead_time_is_survived),
+	T(test_a_delay_is_not_taken_for_a_loss),
 	T(test_a_slow_reader_is_waited_for),
 	T(test_timestamps_and_peers_without_options_work_too),
 	T(test_reno_fills_the_link_too))
