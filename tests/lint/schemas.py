@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Every JSON Schema in config/ is a schema; every example there obeys the configuration's schema.
+"""Every JSON Schema in config/ is a schema; every example there obeys the configuration's schema; every key of the
+configuration is in tunneld.json(5).
 
 Convention: config/NAME.schema.json is a schema; any other config/*.json is a tunneld configuration and is
 checked against config/tunneld.schema.json. With two arguments after --answer, a saved status answer is checked
@@ -41,6 +42,24 @@ def complaints(path, schema_path):
             for e in checker(schema, resolver=resolver).iter_errors(document)]
 
 
+def keys(schema):
+    """The names of all properties, at any depth."""
+    if isinstance(schema, dict):
+        for name, value in schema.items():
+            if name == "properties":
+                yield from value
+            yield from keys(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from keys(value)
+
+
+def undocumented(schema_path):
+    with open(os.path.join(ROOT, "..", "man", "tunneld.json.5"), encoding="utf-8") as f:
+        page = f.read()
+    return [f"man/tunneld.json.5 does not say what {k} is" for k in sorted(set(keys(load(schema_path)))) if k not in page]
+
+
 def main():
     if len(sys.argv) == 4 and sys.argv[1] == "--answer":
         bad = complaints(sys.argv[2], os.path.join(ROOT, sys.argv[3] + ".schema.json"))
@@ -55,7 +74,7 @@ def main():
             try:
                 schema = load(path)
                 jsonschema.validators.validator_for(schema).check_schema(schema)
-                bad = []
+                bad = undocumented(path) if path == config_schema else []
             except (OSError, ValueError, jsonschema.SchemaError) as e:
                 bad = [str(e)]
         else:

@@ -590,6 +590,7 @@ static void ethtool_off(int s, struct ifreq *r, uint32_t cmd)
 	r->ifr_data = (char *)&v;
 	if (ioctl(s, (unsigned long)SIOCETHTOOL, r) < 0 && errno != EOPNOTSUPP)
 		die("offload of %s", r->ifr_name);
+	r->ifr_data = NULL;
 }
 
 /*
