@@ -139,13 +139,13 @@ static const char *ms_text(struct json v, char out[16])
 static void print_paths(struct json all)
 {
 	struct json next = json_first(json_member(all, "paths")), p;
-	char a[64], b[64], c[64], d[16], e[16], f[16];
+	char a[64], b[64], c[64], d[16], e[16], f[16], g[16];
 
-	printf("%-12s %-8s %-24s %-24s %9s %10s %10s\n", "PATH", "STATE", "LOCAL", "REMOTE", "RTT", "SENT", "RECEIVED");
+	printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n", "PATH", "STATE", "LOCAL", "REMOTE", "RTT", "SENT", "RECEIVED");
 	while (json_next(&next, &p))
-		printf("%-12s %-8s %-24s %-24s %9s %10s %10s\n", word(MEMBER(p, "name", "path", "id"), a, sizeof a),
+		printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n", word(MEMBER(p, "name", "path", "id"), a, sizeof a),
 		       word(json_member(p, "state"), f, sizeof f), word(MEMBER(p, "local", "interface", "address"), b, sizeof b),
-		       word(MEMBER(p, "remote", "peer"), c, sizeof c), ms_text(MEMBER(p, "srtt_ms", "rtt_ms"), (char[16]){ 0 }),
+		       word(MEMBER(p, "remote", "peer"), c, sizeof c), ms_text(json_member(p, "srtt_ms"), g),
 		       bytes_text(json_number(json_member(p, "bytes_sent"), 0), d),
 		       bytes_text(json_number(json_member(p, "bytes_received"), 0), e));
 }
@@ -153,14 +153,15 @@ static void print_paths(struct json all)
 static void print_connections(struct json all)
 {
 	struct json next = json_first(json_member(all, "connections")), c;
-	char a[64], b[64], d[32], e[16], f[16], g[64];
+	char a[64], b[64], d[32], e[16], f[16], g[64], h[32];
 
-	printf("%-10s %-16s %-28s %10s %10s  %s\n", "TOKEN", "STATE", "DESTINATION", "SENT", "RECEIVED", "SUBFLOWS");
+	printf("%-10s %-14s %-16s %-26s %9s %9s  %s\n", "TOKEN", "STATE", "COMMAND", "DESTINATION", "SENT", "RECEIVED", "SUBFLOWS");
 	while (json_next(&next, &c)) {
 		struct json more = json_first(json_member(c, "subflows")), s;
 
-		printf("%-10s %-16s %-28s %10s %10s ", word(json_member(c, "token"), a, sizeof a),
-		       word(json_member(c, "state"), d, sizeof d), word(json_member(c, "destination"), b, sizeof b),
+		printf("%-10s %-14s %-16s %-26s %9s %9s ", word(json_member(c, "token"), a, sizeof a),
+		       word(json_member(c, "state"), d, sizeof d),
+		       word(MEMBER(c, "command", "client"), h, sizeof h), word(json_member(c, "destination"), b, sizeof b),
 		       bytes_text(json_number(json_member(c, "bytes_sent"), 0), e),
 		       bytes_text(json_number(json_member(c, "bytes_received"), 0), f));
 		while (json_next(&more, &s)) {
@@ -176,18 +177,27 @@ static void print_connections(struct json all)
 
 static void print_status(struct json s)
 {
-	static const char *const lines[] = { "version", "role", "roles", "uptime_s", "public_key", NULL };
-	char text[200];
-	int printed = 0;
+	struct json next = json_first(json_member(s, "roles")), role;
+	char text[64];
+	double up = json_number(json_member(s, "uptime_s"), 0);
+	const char *between = "";
 
-	for (const char *const *name = lines; *name; name++) {
-		struct json v = json_member(s, *name);
-
-		if (v.at != v.end)
-			printf("%s%s %s", printed++ ? ", " : "tunneld: ", *name, json_text(v, text, sizeof text));
+	printf("tunneld %s, ", word(json_member(s, "version"), text, sizeof text));
+	while (json_next(&next, &role)) {
+		printf("%s%s", between, json_text(role, text, sizeof text));
+		between = " and ";
 	}
-	if (printed)
-		putchar('\n');
+	if (up < 120)
+		printf(", up %.0f s", up);
+	else
+		printf(up < 7200 ? ", up %.0f min" : ", up %.0f h", up / (up < 7200 ? 60 : 3600));
+	if (!strcmp(json_text(json_member(s, "ending"), text, sizeof text), "true"))
+		printf(", ending");
+	else if (!strcmp(json_text(json_member(s, "ready"), text, sizeof text), "false"))
+		printf(", not ready");
+	printf("\n%.0f connections, %.0f connecting, %.0f refused or failed\n",
+	       json_number(json_member(s, "connections"), 0), json_number(json_member(json_member(s, "shim"), "pending"), 0),
+	       json_number(json_member(json_member(s, "shim"), "failed"), 0));
 }
 
 int cmd_status(int argc, char **argv)
