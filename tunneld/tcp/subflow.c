@@ -157,6 +157,7 @@ void subflow_fin_arrived(struct subflow *sf, usec_t now_us)
 	sf->rcv_off++;
 	sf->rcv_adv = ssn_max(sf->rcv_adv, sf->rcv_nxt);
 	sf->ack_now = true;
+	ranges_free(&sf->ooo); /* nothing is after a FIN, whatever came before it was known */
 	switch (sf->state) {
 	case SF_SYN_RECEIVED:
 	case SF_ESTABLISHED:
