@@ -113,7 +113,7 @@ struct slot *slot_find(struct seal *s, uint32_t index, unsigned states, struct p
 	return slot->index == (index & ~(uint32_t)(SESSION_PATHS - 1)) && states >> slot->state & 1 ? slot : NULL;
 }
 
-struct slot *slot_take(struct seal *s, struct peer *p)
+struct slot *seal_slot_take(struct seal *s, struct peer *p)
 {
 	struct slot *best = NULL;
 

@@ -48,7 +48,7 @@ static bool admit(struct seal *s, const uint8_t *bytes, size_t len, const struct
 static void respond(struct seal *s, struct peer *p, struct noise *x, const struct hello *theirs, usec_t now_us,
 		    struct seal_in *out)
 {
-	struct slot *slot = slot_take(s, p);
+	struct slot *slot = seal_slot_take(s, p);
 	struct hello ours = { .epoch = s->epoch, .capabilities = s->capabilities, .index = slot->index };
 	uint8_t e[NOISE_KEY];
 	enum err err;

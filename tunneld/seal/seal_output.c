@@ -70,7 +70,7 @@ static void next_time(struct seal *s, uint8_t time[HELLO_TIME], usec_t now_us)
 
 static void initiate(struct seal *s, struct peer *p, uint8_t *out, usec_t now_us)
 {
-	struct slot *slot = slot_take(s, p);
+	struct slot *slot = seal_slot_take(s, p);
 	struct hello hello = { .epoch = s->epoch, .capabilities = s->capabilities, .index = slot->index };
 	uint8_t e[NOISE_KEY];
 	enum err err;

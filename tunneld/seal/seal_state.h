@@ -88,7 +88,7 @@ struct seal {
 };
 
 /* A slot for a new handshake, with a fresh index and serial: a free one, else the oldest SENT or NEXT. The caller sets its state. */
-struct slot *slot_take(struct seal *s, struct peer *p);
+struct slot *seal_slot_take(struct seal *s, struct peer *p);
 /* Wiped, and nothing of it is found any more. */
 void slot_free(struct peer *p, struct slot *slot);
 /* When slot expires, now known. */
