@@ -233,7 +233,9 @@ static void data_acked(struct conn *c, const struct sub *s, const struct segment
 	}
 	if (c->fin_sent && !c->fin_acked && dsn_lt(c->queue.end, ack)) {
 		c->fin_acked = true;
-		c->fin_resend_us = USEC_NEVER;
+		/* In M_FASTCLOSE_WAIT it is MP_FASTCLOSE's clock. */
+		if (c->state != M_FASTCLOSE_WAIT)
+			c->fin_resend_us = USEC_NEVER;
 		conn_input_close(c, IN_DATA_FIN_ACKED, now_us);
 	}
 }
@@ -864,8 +866,6 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	/* The SYN/ACK goes where the last SYN came from, and the subflow stays where its handshake ended (D9). */
 	if (s->stage == SUB_OPENING && (!s->initiator || synack_seg) && !(seg->flags & TCP_RST))
 		conn_sub_path(s, path);
-	else if (!s->initiator && !s->join && c->engine->config.form == SEGMENT_SEALED && segment_mptcp(seg, MP_CAPABLE))
-		conn_sub_path(s, path); /* pm_move_first() of the peer: it has not heard a DSS of ours yet */
 	else if (path != s->path)
 		s->other_path_segs++;
 
@@ -880,6 +880,9 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 			conn_free_acked(c);
 		return;
 	}
+	/* pm_move_first(): the first subflow is where its initiator is. */
+	if (!s->initiator && !s->join && s->stage == SUB_LIVE && c->engine->config.form == SEGMENT_SEALED)
+		conn_sub_path(s, path);
 	c->last_rcv = s;
 
 	if (s->stage == SUB_OPENING && s->initiator && f.established) {

@@ -86,16 +86,25 @@ uint16_t pm_port(struct engine *e, peer_id peer)
 bool pm_move_first(struct sub *s)
 {
 	struct conn *c = s->conn;
-	path_id other;
+	struct engine *e = c->engine;
+	path_id other = s->path;
 
-	/* RFC 8684 3.2: no join before a DSS of the peer has come. In sealed form ports belong to the session, not to a path. */
-	if (!s->initiator || s->join || c->fully || (c->state != M_OPENING && c->engine->config.form != SEGMENT_SEALED))
+	if (s->join || (c->state != M_OPENING && e->config.form != SEGMENT_SEALED))
 		return false;
-	other = pm_next_path(c->engine, c->peer, s->path);
+	if (s->initiator) {
+		/* RFC 8684 3.2: no join before a DSS of the peer has come. In sealed form ports belong to the session, not to a path. */
+		if (!c->fully)
+			other = pm_next_path(e, c->peer, s->path);
+	} else if (s->stage == SUB_LIVE && c->sub_count == 1) {
+		/* We cannot join, and the initiator may not know that we need it: we answer where it went last, or where it may hear. */
+		for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
+			if (id != s->path && e->paths[id].state == PATH_UP)
+				other = id;
+	}
 	if (other == s->path || other == PATH_NONE)
 		return false;
 	conn_sub_path(s, other);
-	count(c->engine->counters, CNT_SynRaced);
+	count(e->counters, CNT_SynRaced);
 	return true;
 }
 
