@@ -76,6 +76,7 @@ sim-scenarios: sim-build
 SECONDS ?= 30
 FUZZ_DEPS_segment := tunneld/wire common
 FUZZ_DEPS_seal := tunneld/seal common
+FUZZ_DEPS_subflow := tunneld/tcp tunneld/wire common
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/%)
 define fuzz_rule
