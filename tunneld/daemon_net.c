@@ -2,6 +2,7 @@
 /* Datagrams: sealed and opened between the sockets and the engine; sessions and paths. */
 #include "tunneld/daemon_state.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -175,7 +176,8 @@ static void on_datagram(struct daemon *d, struct udp *u, const struct udp_datagr
 	struct path_end *e;
 	struct event ev;
 
-	d->now_us = clock_now();
+	if (dg->first)
+		d->now_us = clock_now();
 	seal_input(d->seal, dg->bytes, dg->len, &dg->from, d->now_us, &in);
 	if (in.result == SEAL_DROPPED)
 		return;
@@ -386,18 +388,28 @@ int net_open(struct daemon *d)
 		.loop = d->loop, .pool = &d->pool, .udp_events = &path_events, .events = &paths_events, .owner = d,
 		.counters = &d->counters, .paths_max = PATHS_PER_PEER * d->peers_max,
 	};
+	unsigned listening = 0;
 	int error;
 
+	d->ifaddrs_watch.fd = -1;
+	for (unsigned i = 0; i < CONFIG_ADDRESSES_MAX; i++)
+		d->listen[i].fd = -1;
 	if (getrandom(&pc.chance, sizeof pc.chance, 0) != sizeof pc.chance || !(d->paths = paths_new(&pc))) {
 		log_line(LOG_ERROR, "out of memory");
 		return 1;
 	}
 	for (unsigned i = 0; i < d->config->listen_count; i++) {
 		error = udp_open(&d->listen[i], d->loop, &d->pool, &d->config->listen[i], NULL, &listen_events, d);
+		if (error == EAFNOSUPPORT && i + 1 < d->config->listen_count + listening) {
+			/* "[::]" in the usual pair, on a machine without IPv6. */
+			log_line(LOG_WARN, "not listening on %s: %s", TEXT(&d->config->listen[i]), strerror(error));
+			continue;
+		}
 		if (error) {
 			log_line(LOG_ERROR, "cannot listen on %s: %s", TEXT(&d->config->listen[i]), strerror(error));
 			return 1;
 		}
+		listening++;
 		log_line(LOG_INFO, "listening on %s", TEXT(&d->listen[i].local));
 	}
 	if (d->config->client) {

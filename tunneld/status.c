@@ -238,8 +238,11 @@ static json_t *sockets(struct daemon *d)
 	json_t *all = json_array();
 
 	for (unsigned i = 0; i < d->config->listen_count; i++) {
-		json_t *o = json_object();
+		json_t *o;
 
+		if (d->listen[i].fd < 0)
+			continue;
+		o = json_object();
 		set(o, "local", address(&d->listen[i].local));
 		set(o, "gso", json_boolean(d->listen[i].gso));
 		set(o, "rcvbuf", number((uint64_t)d->listen[i].rcvbuf));

@@ -185,7 +185,7 @@ check "and may come back" until_true 20 fetch
 shim curl -s --limit-rate 3M --max-time 60 -o /dev/null http://10.9.0.1:8000/endless &
 slow=$!
 until_true 5 holds g /v1/status 'j["streams"] == 1'
-kill -9 $gateway
+{ kill -9 $gateway; wait $gateway; } 2>/dev/null
 "${g[@]}" "$B/tunneld" -c "$dir/g.json" 2>>"$dir/g.log" &
 gateway=$!
 wait $slow

@@ -85,6 +85,8 @@ int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner)
 	linger(fd, true);
 	/* The far application's own pauses are the ones to keep, not Nagle's on this hop. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	/* RFC 6093: urgent data is data. The mark does not travel, the byte must not be lost. */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
 	loop_fd_init(&s->watch, set->loop, fd, on_ready, s);
 	return 0;
 }

@@ -325,6 +325,7 @@ static bool receive(struct udp *u)
 	while (at < (size_t)got && u->fd >= 0) {
 		d.bytes = u->pool->input + at;
 		d.len = (size_t)got - at < segment_len ? (size_t)got - at : segment_len;
+		d.first = !at;
 		at += d.len;
 		u->datagrams_in++;
 		u->events->datagram(u->owner, u, &d);

@@ -34,6 +34,7 @@ struct udp_datagram {
 	size_t len;
 	struct addr from, to;     /* to: which of our addresses it was sent to, port left 0 */
 	uint32_t ifindex;         /* it came in by */
+	bool first;               /* of those that one call gave: the others came at the same time */
 };
 
 struct udp_events {

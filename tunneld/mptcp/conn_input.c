@@ -684,7 +684,7 @@ static bool facts(struct sub *s, const struct subflow_facts *f, usec_t now_us)
 	}
 	if (f->retransmit_timeout || f->tail_probe) {
 		engine_probe(c->engine, s->path, now_us);
-		if (!f->retransmit_timeout || s->stage != SUB_LIVE || !pm_move_first(s))
+		if (!f->retransmit_timeout || (s->stage != SUB_LIVE && s->stage != SUB_CLOSING) || !pm_move(s))
 			conn_sub_suspect(s, now_us);
 	}
 	if (f->fin && s->stage == SUB_LIVE && (c->peer_fin ? c->fin_acked : another_usable(s))) {
@@ -880,7 +880,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 			conn_free_acked(c);
 		return;
 	}
-	/* pm_move_first(): the first subflow is where its initiator is. */
+	/* pm_move(): the first subflow is where its initiator is. */
 	if (!s->initiator && !s->join && s->stage == SUB_LIVE && c->engine->config.form == SEGMENT_SEALED)
 		conn_sub_path(s, path);
 	c->last_rcv = s;

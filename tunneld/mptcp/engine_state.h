@@ -95,10 +95,10 @@ path_id pm_next_path(struct engine *e, peer_id peer, path_id after);
 /* Opens the joins that are due and says in c->join_us when to look again. */
 void pm_joins(struct conn *c, usec_t now_us);
 /*
- * The first subflow takes another path, if it may and there is one: before the peer's first DSS there is no join to save a
- * connection whose path dies right after its handshake.
+ * The subflow takes another path, if it may and there is one: where no join can save the connection, because it is not allowed
+ * yet (before the peer's first DSS), is not ours to make, or comes too late (M_TIME-WAIT).
  */
-bool pm_move_first(struct sub *s);
+bool pm_move(struct sub *s);
 /* A join on that path failed; refused: not to be tried again until the path changes. */
 void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us);
 void pm_join_done(struct conn *c, path_id path);

@@ -83,24 +83,32 @@ uint16_t pm_port(struct engine *e, peer_id peer)
 	return 0;
 }
 
-bool pm_move_first(struct sub *s)
+static path_id another_up(const struct engine *e, peer_id peer, path_id than)
+{
+	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
+		if (id != than && e->paths[id].state == PATH_UP)
+			return id;
+	return PATH_NONE;
+}
+
+bool pm_move(struct sub *s)
 {
 	struct conn *c = s->conn;
 	struct engine *e = c->engine;
-	path_id other = s->path;
+	path_id other = PATH_NONE;
 
-	if (s->join || (c->state != M_OPENING && e->config.form != SEGMENT_SEALED))
+	/* In sealed form ports belong to the session, not to a path. */
+	if (c->state != M_OPENING && e->config.form != SEGMENT_SEALED)
 		return false;
-	if (s->initiator) {
-		/* RFC 8684 3.2: no join before a DSS of the peer has come. In sealed form ports belong to the session, not to a path. */
-		if (!c->fully)
-			other = pm_next_path(e, c->peer, s->path);
-	} else if (s->stage == SUB_LIVE && c->sub_count == 1) {
-		/* We cannot join, and the initiator may not know that we need it: we answer where it went last, or where it may hear. */
-		for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
-			if (id != s->path && e->paths[id].state == PATH_UP)
-				other = id;
-	}
+	if (c->state == M_TIME_WAIT && s->stage == SUB_CLOSING)
+		/* The last DATA_ACK goes with our FIN; there will be no other subflow for it. */
+		other = another_up(e, c->peer, s->path);
+	else if (s->initiator && !s->join && !c->fully)
+		/* RFC 8684 3.2: no join before a DSS of the peer has come. */
+		other = pm_next_path(e, c->peer, s->path);
+	else if (!s->initiator && !s->join && s->stage == SUB_LIVE && c->sub_count == 1)
+		/* We cannot join, and the initiator may not know that we need it. */
+		other = another_up(e, c->peer, s->path);
 	if (other == s->path || other == PATH_NONE)
 		return false;
 	conn_sub_path(s, other);
@@ -434,7 +442,7 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 
 		next = s->path_next;
 		/* What it sent last goes out on another path at once: the timer of the first try means nothing there. */
-		if (pm_move_first(s)) {
+		if (s->stage != SUB_CLOSING && pm_move(s)) {
 			subflow_path_alive(&s->sf, now_us);
 			if (s->stage == SUB_LIVE)
 				subflow_ack_now(&s->sf);

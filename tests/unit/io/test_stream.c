@@ -153,6 +153,24 @@ static void test_bytes_go_both_ways(void)
 	down();
 }
 
+static void test_an_urgent_byte_is_a_byte(void)
+{
+	char buf[8];
+	size_t n, total = 0;
+
+	up();
+	CU_ASSERT_EQUAL(send(app, "a", 1, 0), 1);
+	CU_ASSERT_EQUAL(send(app, "b", 1, MSG_OOB), 1);
+	CU_ASSERT_EQUAL(send(app, "c", 1, 0), 1);
+	stream_want_read(&s, true);
+	while (total < 3 && told(USEC_PER_S))
+		if (stream_read(&s, buf + total, sizeof buf - total, &n) == STREAM_OK)
+			total += n;
+	CU_ASSERT_EQUAL(total, 3);
+	CU_ASSERT_EQUAL(memcmp(buf, "abc", 3), 0);
+	down();
+}
+
 static void test_no_reading_wanted_no_reading_told(void)
 {
 	up();
@@ -331,6 +349,7 @@ static void test_a_dial_to_nowhere_fails_at_once(void)
 
 UNIT_MAIN("stream",
 	T(test_bytes_go_both_ways),
+	T(test_an_urgent_byte_is_a_byte),
 	T(test_no_reading_wanted_no_reading_told),
 	T(test_a_half_close_leaves_the_other_half),
 	T(test_a_rst_is_told_though_nobody_reads),
