@@ -24,7 +24,13 @@ $(B)/libplait.so: $(SHIM_LIB_OBJ) shim/lib/libplait.map
 	$(Q)$(CC) -shared -nostdlib -Wl,--version-script=shim/lib/libplait.map -Wl,-soname,libplait.so -Wl,-z,relro,-z,now \
 		-Wl,--build-id=sha1 -o $@ $(SHIM_LIB_OBJ)
 
-$(B)/plait: $(patsubst %.c,$(B)/%.o,$(wildcard shim/cmd/*.c)) $(call lib,common)
+# The hooks again, without their exported names: plait run's trap calls them on borrowed sockets.
+TRAP_OBJ := $(patsubst %,$(B)/shim/trap/%.o,connect names options park route sockaddr)
+$(B)/shim/trap/%.o: shim/lib/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DPLAIT_CMD -c -o $@ $<
+
+$(B)/plait: $(patsubst %.c,$(B)/%.o,$(wildcard shim/cmd/*.c)) $(TRAP_OBJ) $(call lib,common)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium
 
 # The stand-alone daemon that proves the shim without a tunnel: tests/system/shim.sh
@@ -33,5 +39,11 @@ $(B)/tests/system/parkd: LAB_LIBS = $(call lib,common) -lev
 $(B)/tests/system/parkd: $(PARK_OBJ)
 # The probe is preloaded under and so not sanitized: ASan insists on being the first library.
 $(B)/tests/system/probe.o $(B)/tests/system/probe: private ALL_CFLAGS := $(filter-out $(SANFLAGS),$(ALL_CFLAGS))
+
+# The same statically linked: what only the trap of plait run can reach.
+$(B)/tests/system/probe_static: tests/system/probe.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out $(SANFLAGS) -MMD -MP,$(ALL_CFLAGS)) -DPROBE_STATIC -static -o $@ $<
+lab: $(B)/tests/system/probe_static
 
 $(B)/tests/unit/shim/test_json: $(B)/shim/cmd/json.o

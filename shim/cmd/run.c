@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plait run: looks at what CMD is, puts libplait.so in front of LD_PRELOAD and becomes CMD. A program that would never load
- * the library (static, setuid, another architecture) is refused here: a silent direct connection is the worst answer.
+ * plait run: looks at what CMD is, puts libplait.so in front of LD_PRELOAD and becomes CMD. A program that would not use the
+ * library's hooks (static, Go) is run under the trap instead; one that neither reaches (setuid, another architecture) is refused:
+ * a silent direct connection is the worst answer.
  */
 #include "shim/cmd/plait.h"
+#include "shim/cmd/trap.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -75,6 +77,7 @@ static bool find_command(const char *name, char out[PATH_MAX])
 enum program {
 	PROGRAM_DYNAMIC,
 	PROGRAM_STATIC,
+	PROGRAM_GO,         /* dynamic, but its runtime makes system calls by itself */
 	PROGRAM_FOREIGN,    /* ELF of another class or machine */
 	PROGRAM_PRIVILEGED, /* setuid, setgid or file capabilities: the loader drops LD_PRELOAD */
 	PROGRAM_SCRIPT,
@@ -87,8 +90,28 @@ enum program {
 #define OUR_MACHINE EM_AARCH64
 #endif
 
+/* Go's linker leaves a note by the name of "Go" (its build id). */
+static bool has_go_note(int fd, const Elf64_Phdr *ph)
+{
+	char notes[4096];
+	ssize_t n = pread(fd, notes, ph->p_filesz < sizeof notes ? ph->p_filesz : sizeof notes, (off_t)ph->p_offset);
+	size_t at = 0, size = n > 0 ? (size_t)n : 0;
+
+	while (at + sizeof(Elf64_Nhdr) + 4 <= size) {
+		Elf64_Nhdr note;
+
+		memcpy(&note, notes + at, sizeof note);
+		if (note.n_namesz == 4 && !memcmp(notes + at + sizeof note, "Go\0", 4))
+			return true;
+		at += sizeof note + (((size_t)note.n_namesz + 3) & ~(size_t)3) + (((size_t)note.n_descsz + 3) & ~(size_t)3);
+	}
+	return false;
+}
+
 static enum program elf_kind(int fd, const Elf64_Ehdr *h)
 {
+	bool dynamic = false, go = false;
+
 	if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_machine != OUR_MACHINE)
 		return PROGRAM_FOREIGN;
 	for (unsigned i = 0; i < h->e_phnum; i++) {
@@ -97,9 +120,11 @@ static enum program elf_kind(int fd, const Elf64_Ehdr *h)
 		if (pread(fd, &ph, sizeof ph, (off_t)(h->e_phoff + (uint64_t)i * h->e_phentsize)) != (ssize_t)sizeof ph)
 			return PROGRAM_UNKNOWN;
 		if (ph.p_type == PT_INTERP)
-			return PROGRAM_DYNAMIC;
+			dynamic = true;
+		if (ph.p_type == PT_NOTE && has_go_note(fd, &ph))
+			go = true;
 	}
-	return PROGRAM_STATIC;
+	return !dynamic ? PROGRAM_STATIC : go ? PROGRAM_GO : PROGRAM_DYNAMIC;
 }
 
 /* script: the interpreter of a #! line. */
@@ -153,13 +178,18 @@ int cmd_run(int argc, char **argv)
 	char library[PATH_MAX], path[PATH_MAX], next[PATH_MAX] = "";
 	enum program kind;
 	int at = 1;
+	bool trap = false;
 
+	if (at < argc && !strcmp(argv[at], "--trap")) {
+		trap = true;
+		at++;
+	}
 	if (at < argc && !strcmp(argv[at], "--"))
 		at++;
 	else if (at < argc && argv[at][0] == '-')
-		return complain(2, "run takes no option %s; usage: plait run [--] CMD [ARG...]", argv[at]);
+		return complain(2, "run has no option %s; usage: plait run [--trap] [--] CMD [ARG...]", argv[at]);
 	if (at == argc)
-		return complain(2, "usage: plait run [--] CMD [ARG...]");
+		return complain(2, "usage: plait run [--trap] [--] CMD [ARG...]");
 	if (!find_command(argv[at], path))
 		return complain(errno == ENOENT ? 127 : 126, "%s: %s", argv[at], strerror(errno));
 	if (!library_path(library))
@@ -176,8 +206,6 @@ int cmd_run(int argc, char **argv)
 		kind = look_at(interpreter, next);
 	}
 	switch (kind) {
-	case PROGRAM_STATIC:
-		return complain(126, "%s is statically linked: the preload library cannot enter it, and it would connect directly", path);
 	case PROGRAM_FOREIGN:
 		return complain(126, "%s is of another architecture than " LIBRARY ", and would connect directly", path);
 	case PROGRAM_PRIVILEGED:
@@ -187,6 +215,8 @@ int cmd_run(int argc, char **argv)
 	}
 	if (!preload(library))
 		return complain(125, "LD_PRELOAD: %s", strerror(errno));
+	if (trap || kind == PROGRAM_STATIC || kind == PROGRAM_GO)
+		return trap_run(path, argv + at);
 	execvp(argv[at], argv + at);
 	return complain(126, "%s: %s", argv[at], strerror(errno));
 }

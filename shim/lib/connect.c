@@ -96,6 +96,7 @@ long connect_hook(int fd, const void *sa, socklen_t len)
 	return park_verdict(fd, connect_wait(fd, &to, to_len));
 }
 
+#ifndef PLAIT_CMD /* plait run's trap uses the hooks, and keeps libc's own calls */
 EXPORT int connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	return (int)hook_return(connect_hook(fd, sa, len));
@@ -107,3 +108,4 @@ EXPORT int __connect(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	return (int)hook_return(connect_hook(fd, sa, len));
 }
+#endif

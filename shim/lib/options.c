@@ -21,7 +21,9 @@ long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len)
 	return r;
 }
 
+#ifndef PLAIT_CMD /* plait run's trap uses the hooks, and keeps libc's own calls */
 EXPORT int getsockopt(int fd, int level, int option, void *value, socklen_t *len)
 {
 	return (int)hook_return(getsockopt_hook(fd, level, option, value, len));
 }
+#endif

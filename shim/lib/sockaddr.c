@@ -52,6 +52,7 @@ socklen_t addr_to_sockaddr(union sockaddr_any *out, const struct addr *a, int do
 	return sizeof out->in6;
 }
 
+#ifndef PLAIT_CMD
 /* Hidden by the version script: ours alone, so that nobody's malloc debugger or sanitizer is called from a hook. */
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
@@ -71,3 +72,4 @@ void *memset(void *to, int v, size_t n)
 		*t++ = (unsigned char)v;
 	return to;
 }
+#endif

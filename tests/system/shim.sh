@@ -65,32 +65,46 @@ lab_ok "the library calls nothing of libc but __errno_location" only_errno_is_as
 # What is allowed to differ, and why (libplait(7), LIMITS): a failed connect leaves ECONNRESET where nobody asks for the
 # reason (write), no end of file behind it; and a full descriptor table has no place for the question.
 known='failed_socket_ends|no_descriptor_left'
+# And under the trap: no fast open, and while it waits (up to 2 s) signals are held back.
+known_trapped="$known|fastopen_sendto|fastopen_sendmsg|by_syscall|interrupted|others_unharmed|wrong_arguments"
 lab_spawn server c "$probe" server $four $six
 lab_until 5 "the probe's server" grep -q ready "$LAB/server.log"
 same_line() { # NAME FILE
 	local native shimmed
-	native=$(grep "^$1 |" "$LAB/native") shimmed=$(grep "^$1 |" "$2")
+	native=$(grep "^$1 |" "$native_file") shimmed=$(grep "^$1 |" "$2")
 	[ -n "$native" ] && [ "$native" = "$shimmed" ] && return
 	printf '  native: %s\n  shim:   %s\n' "$native" "$shimmed" >&2
 	return 1
 }
-compare() { # WHAT [parkd options]
-	local what=$1 name
-	shift
-	park_start "$@" || return
-	: >"$LAB/shimmed"
-	(ulimit -n 1024 && shim timeout 100 "$probe" client $four $six >"$LAB/shimmed" 2>"$LAB/shimmed.err")
+compare() { # WHAT KNOWN CMD...: the probe, run by CMD, against the lines of $native_file
+	local what=$1 known=$2 name
+	shift 2
+	(ulimit -n 1024 && timeout 100 "$@" client $four $six >"$LAB/shimmed" 2>"$LAB/shimmed.err")
 	while IFS=' |' read -r name _; do
 		[[ $name =~ ^($known)$ ]] || lab_ok "$name, $what" same_line "$name" "$LAB/shimmed"
-	done <"$LAB/native"
+	done <"$native_file"
 	lab_ok "nothing stays pending, $what" lab_until 5 "no pending connect" park_is pending 0
 	lab_ok "nothing stays live, $what" lab_until 5 "no live stream" park_is live 0
 	park_stop
 }
-(ulimit -n 1024 && lab_in c timeout 100 "$probe" client $four $six >"$LAB/native" 2>&1)
-lab_ok "the probe runs natively" [ "$(wc -l <"$LAB/native")" -ge 45 ]
-compare "at once"
-[ -n "$short" ] || compare "40 ms late" --delay 40
+native() { # FILE PROBE
+	(ulimit -n 1024 && lab_in c timeout 100 "$2" client $four $six >"$1" 2>&1)
+	lab_ok "the probe runs natively" [ "$(wc -l <"$1")" -ge 45 ]
+}
+preloaded=(nsenter --net=/run/netns/c -- env PLAIT_SOCKET="$sock" LD_PRELOAD="$lib" "$probe")
+trapped=(nsenter --net=/run/netns/c -- env PLAIT_SOCKET="$sock" "$B"/plait run -- "$B"/tests/system/probe_static)
+native_file=$LAB/native
+native "$native_file" "$probe"
+park_start && compare "at once" "$known" "${preloaded[@]}"
+if [ -z "$short" ]; then
+	park_start --delay 40 && compare "40 ms late" "$known" "${preloaded[@]}"
+	# Every call of a dynamic program by both ways: the library decides, the trap lets pass what it has marked.
+	park_start && compare "by both" "$known|interrupted" env PLAIT_SOCKET="$sock" nsenter --net=/run/netns/c -- \
+		"$B"/plait run --trap -- "$probe"
+fi
+native_file=$LAB/native.static
+native "$native_file" "$B"/tests/system/probe_static
+park_start && compare "trapped" "$known_trapped" "${trapped[@]}"
 
 # --- programs ---
 
@@ -203,7 +217,19 @@ lab_ok "PLAIT_LOG=debug does not harm" through_parkd with PLAIT_LOG=debug curl -
 kill -STOP "$park_pid"
 lab_ok "a stopped daemon: refused, and stderr says why" refused "does not answer" shim "${get[@]}"
 kill -CONT "$park_pid"
-lab_ok "a static program is not run" bash -c '! '"'$B/plait'"' run -- /bin/busybox true 2>/dev/null || ! [ -x /bin/busybox ]'
+if busybox wget --help 2>/dev/null | grep -q . || busybox --list 2>/dev/null | grep -qx wget; then
+	lab_ok "busybox wget, which may be static" through_parkd run busybox wget -q -O "$LAB/got" $url
+fi
+ends_as() { # STATUS CMD...
+	local want=$1
+	shift
+	"$@" >"$LAB/out" 2>&1
+	[ $? -eq "$want" ]
+}
+lab_ok "plait run ends as the program does" ends_as 7 run sh -c 'exit 7'
+lab_ok "and when it is trapped" ends_as 7 "$B"/plait run --trap -- sh -c 'exit 7'
+lab_ok "and when a signal ends it" ends_as 143 "$B"/plait run --trap -- sh -c 'kill $$'
+lab_ok "no such program" ends_as 127 run /nonexistent
 chmod 755 "$LAB"
 refused_user() {
 	lab_in c setpriv --reuid 12345 --clear-groups env PLAIT_SOCKET="$sock" LD_PRELOAD="$lib" "${get[@]}"
