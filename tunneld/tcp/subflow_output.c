@@ -9,6 +9,7 @@ enum {
 	LATE_US = 2000,                                           /* a clock this late is caught up with */
 	UNPACED_SEGS = 10,                                        /* the initial window */
 	IDLE_RTOS = 1,
+	PROBE_SLACK_US = 5000, /* a peer that is a process among others may take as long to answer */
 };
 
 void subflow_ack_now(struct subflow *sf)
@@ -113,7 +114,7 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us)
 	if (sf->board.in_flight <= sf->snd_mss)
 		pto += sf->config.delayed_ack_us;
 	/* Where the timeout would come first, it is the probe that goes then, and the timeout starts anew. */
-	sf->tlp_deadline_us = usec_min(usec_add(now_us, pto + USEC_PER_MS), sf->rto_deadline_us);
+	sf->tlp_deadline_us = usec_min(usec_add(now_us, pto + PROBE_SLACK_US), sf->rto_deadline_us);
 }
 
 void subflow_update_pacing(struct subflow *sf)
@@ -192,9 +193,16 @@ static enum subflow_want send_again(struct subflow *sf, uint32_t position, uint3
 	struct sent *s = board_at(&sf->board, position);
 	unsigned sacks = sack_blocks(sf, options_room);
 	uint32_t room = sf->snd_mss - options_room - (sacks ? 4 + 8 * sacks : 0);
-	uint32_t left = s->len - (s->flags & SENT_FIN ? 1 : 0) - s->again, len = left < room ? left : room;
-	uint8_t flags = TCP_ACK | (s->flags & SENT_FIN && len == left ? TCP_FIN : 0) | (len ? TCP_PSH : 0);
+	uint32_t left = s->len - (s->flags & SENT_FIN ? 1 : 0) - s->again, len;
+	uint8_t flags;
 
+	/* Rather no SACK, which pure ACKs carry too, than this segment in two, the second of a few bytes. */
+	if (left > room && left <= sf->snd_mss - options_room) {
+		sacks = 0;
+		room = left;
+	}
+	len = left < room ? left : room;
+	flags = (uint8_t)(TCP_ACK | (s->flags & SENT_FIN && len == left ? TCP_FIN : 0) | (len ? TCP_PSH : 0));
 	fill(sf, seg, ssn_add(s->seq, s->again), flags, rcv_wnd, sacks, now_us);
 	*data = (struct subflow_data){
 		.seq = ssn_add(s->seq, s->again), .len = len, .retransmission = true,
