@@ -234,6 +234,11 @@ void conn_sub_free(struct sub *s)
 		c->last_rcv = NULL;
 	engine_sub_remove(s);
 	path_unlink(s);
+	if (!s->join && !s->initiator) {
+		struct engine *e = c->engine;
+
+		e->old_syns[e->old_syn_next++ % OLD_SYNS] = (struct old_syn){ c->peer, s->remote_port, s->sf.irs };
+	}
 	subflow_close_now(&s->sf);
 	sent_map_close(&s->sent);
 	mappings_close(&s->mappings);

@@ -559,6 +559,14 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	bool fin;
 
 	count(e->counters, CNT_MPCapableSYNRX);
+	for (uint32_t i = 0; i < OLD_SYNS; i++)
+		if (e->old_syns[i].peer == e->paths[path].peer && e->old_syns[i].port == seg->src_port &&
+		    ssn_eq(e->old_syns[i].iss, seg->seq) && i < e->old_syn_next) {
+			/* D9 races SYNs over all paths: one may arrive after its connection has come and gone. */
+			count(e->counters, CNT_SynOld);
+			refuse(e, path, seg, REASON_UNSPECIFIED, true);
+			return;
+		}
 	if (!e->config.gateway || mpc->capable.keys != 0 || mpc->capable.version < 1 || !(mpc->capable.flags & MPC_HMAC_SHA256) ||
 	    mpc->capable.flags & MPC_EXTENSIBILITY) {
 		count(e->counters, CNT_SynRefused);

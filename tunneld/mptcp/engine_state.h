@@ -6,7 +6,7 @@
 #include "tunneld/mptcp/conn.h"
 #include "tunneld/mptcp/sched.h"
 
-enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535 };
+enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535, OLD_SYNS = 512 };
 #define PATH_NONE UINT32_MAX
 
 struct path {
@@ -32,6 +32,9 @@ struct peer {
 
 /* A segment of no subflow (a RST), to be sent as it is. */
 struct raw_segment { path_id path; uint8_t len; uint8_t bytes[RAW_BYTES_MAX]; };
+
+/* The SYN of a first subflow that has been here: a late copy of it must not dial its destination again. */
+struct old_syn { peer_id peer; uint16_t port; struct ssn iss; };
 
 struct conn_slot { struct conn *conn; uint32_t generation; uint32_t next_free; };
 
@@ -66,6 +69,9 @@ struct engine {
 
 	struct raw_segment *raw;  /* ring */
 	uint32_t raw_head, raw_count, raw_room;
+
+	struct old_syn old_syns[OLD_SYNS]; /* ring */
+	uint32_t old_syn_next;
 
 	uint8_t out[ENGINE_OUT_MAX];
 };
