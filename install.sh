@@ -15,12 +15,12 @@ packages() {
 	for set in "$@"; do
 		case $set in
 		build)  echo gcc make libc6-dev libev-dev libsodium-dev libjansson-dev libmicrohttpd-dev libmnl-dev ;;
-		check)  packages build lab; echo libcunit1-dev python3-jsonschema git ;;
+		check)  packages build lab; echo libcunit1-dev python3-jsonschema git wget ;;
 		lab)    echo iproute2 procps util-linux python3 curl ;;
 		demo)   packages build lab ;;
 		lint)   packages build; echo clang clang-tidy cppcheck shellcheck libcunit1-dev ;;
 		bench)  packages build lab; echo iperf3 mptcpize ;;
-		system) packages check; echo wget git openssh-client openssh-server rsync nodejs redis-server \
+		system) packages check; echo openssh-client openssh-server rsync nodejs redis-server \
 				redis-tools postgresql postgresql-client iperf3 wrk nginx-light ;;
 		*)      echo "install.sh: no such set of dependencies: $set" >&2; exit 2 ;;
 		esac
