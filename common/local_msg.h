@@ -33,14 +33,17 @@ enum local_ask_kind {
 enum local_answer_kind {
 	LOCAL_HOLE = 1,     /* connect it to address */
 	LOCAL_DIRECT,       /* connect it yourself: tunneld's own bypass list */
-	LOCAL_ERROR,        /* what the connect ends with */
+	LOCAL_ERROR,        /* what the connect ends with; with a reason, address is where it went */
 	LOCAL_UNABLE,       /* we cannot carry this socket: reason, and the errno to give */
 	LOCAL_NAMED,        /* address is the peer, local the local name (family 0: as the kernel says) */
 	LOCAL_NONE,         /* nothing known about this socket; also the answer to LOCAL_FORGET */
 	LOCAL_ANSWER_KINDS
 };
 
-/* Why tunneld is unable; the text goes to the application's stderr. */
+/*
+ * Why tunneld is unable, why a connect failed where the destination is not to blame, or (with LOCAL_HOLE) why it will take long.
+ * The text goes to the application's stderr.
+ */
 #define LOCAL_REASON_LIST(X)                                                     \
 	X(NO_REASON,   "no reason given")                                        \
 	X(USER,        "tunneld does not serve this user")                       \
@@ -48,7 +51,8 @@ enum local_answer_kind {
 	X(FULL,        "tunneld has no room for another stream")                 \
 	X(NO_LOOPBACK, "no loopback address of this family")                     \
 	X(NETNS,       "tunneld is in another network namespace")              \
-	X(NO_TUNNEL,   "tunneld has no path to a gateway")
+	X(NO_TUNNEL,   "tunneld has no network path to try a gateway on")        \
+	X(NO_GATEWAY,  "tunneld waits for a gateway to answer (is it up, does it know our key?)")
 enum local_reason {
 #define X(name, text) LOCAL_##name,
 	LOCAL_REASON_LIST(X)

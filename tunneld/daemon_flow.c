@@ -313,7 +313,7 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	count(&d->counters, CNT_ConnectsAsked);
 	if (d->ending || !net_any_path(d)) {
 		count(&d->counters, CNT_ConnectsFailed);
-		park_fail(d->park, id, d->ending ? ECONNREFUSED : ENETUNREACH);
+		park_unable(d->park, id, d->ending ? ECONNREFUSED : ENETUNREACH, LOCAL_NO_TUNNEL);
 		return;
 	}
 	f = flow_new(d, FLOW_WAITING, &to);
@@ -329,6 +329,9 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 		connect_flow(d, f, gateway);
 		return;
 	}
+	/* Not for the first handshake, which is a matter of a round trip. */
+	if (usec_since(d->now_us, d->started_us) > 3 * USEC_PER_S)
+		park_slow(d->park, id, LOCAL_NO_GATEWAY);
 	wait_for_gateway(d, f);
 }
 

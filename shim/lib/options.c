@@ -9,15 +9,16 @@
 
 long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len)
 {
-	struct local_answer answer;
 	long r = sys_getsockopt(fd, level, option, value, len);
 	int error;
 
 	if (r || level != SOL_SOCKET || option != SO_ERROR || !value || !len || *len < sizeof error)
 		return r;
 	memcpy(&error, value, sizeof error);
-	if (error == ECONNRESET && !park_ask(fd, LOCAL_READ_VERDICT, NULL, &answer) && answer.kind == LOCAL_ERROR)
-		memcpy(value, &answer.error, sizeof answer.error);
+	if (error == ECONNRESET) {
+		error = park_reason(fd, LOCAL_READ_VERDICT);
+		memcpy(value, &error, sizeof error);
+	}
 	return r;
 }
 

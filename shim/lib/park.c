@@ -137,6 +137,8 @@ long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any 
 	}
 	switch (answer.kind) {
 	case LOCAL_HOLE:
+		if (answer.reason)
+			route_say(SAY_WARN, dest, reasons[answer.reason]);
 		*to_len = addr_to_sockaddr(to, &answer.addr, domain);
 		return 0;
 	case LOCAL_DIRECT:
@@ -152,14 +154,21 @@ long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any 
 	}
 }
 
-long park_verdict(int fd, long r)
+int park_reason(int fd, enum local_ask_kind kind)
 {
 	struct local_answer answer;
 
-	if (r != -ECONNRESET)
-		return r;
 	/* tunneld ended meanwhile: what a retransmitted SYN would have met. */
-	if (park_ask(fd, LOCAL_TAKE_VERDICT, NULL, &answer))
-		return -ECONNREFUSED;
-	return answer.kind == LOCAL_ERROR ? -answer.error : r;
+	if (park_ask(fd, kind, NULL, &answer))
+		return kind == LOCAL_TAKE_VERDICT ? ECONNREFUSED : ECONNRESET;
+	if (answer.kind != LOCAL_ERROR)
+		return ECONNRESET;
+	if (answer.reason)
+		route_say(SAY_ERROR, answer.addr.family ? &answer.addr : NULL, reasons[answer.reason]);
+	return answer.error;
+}
+
+long park_verdict(int fd, long r)
+{
+	return r == -ECONNRESET ? -park_reason(fd, LOCAL_TAKE_VERDICT) : r;
 }

@@ -84,7 +84,9 @@ long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct 
  * *direct: connect to the destination itself.
  */
 long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to, socklen_t *to_len, bool *direct);
-/* A connect ended with r; ECONNRESET may be tunneld's shutdown(), so the true reason is asked. */
+/* The errno behind an ECONNRESET that may be tunneld's shutdown(). kind: LOCAL_READ_VERDICT or LOCAL_TAKE_VERDICT. */
+int park_reason(int fd, enum local_ask_kind kind);
+/* The same for a connect that ended with r. */
 long park_verdict(int fd, long r);
 
 /* connect.c: what the exported symbols and syscall() share. */

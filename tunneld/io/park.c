@@ -124,7 +124,11 @@ static void fail_now(struct park *p, struct slot *s)
 		return;
 	}
 	if (waits > 0) {
-		memos_add(&p->verdicts, s->cookie)->error = s->error;
+		struct memo *verdict = memos_add(&p->verdicts, s->cookie);
+
+		verdict->error = s->error;
+		verdict->reason = s->reason;
+		verdict->dest = s->dest;
 		shutdown(s->copy, SHUT_RDWR);
 	}
 	slot_count_failed(p, s->error);
@@ -263,7 +267,7 @@ bool park_complete(struct park *p, park_id id, int *fd)
 	return complete_now(p, s, fd);
 }
 
-void park_fail(struct park *p, park_id id, int error)
+void park_unable(struct park *p, park_id id, int error, enum local_reason reason)
 {
 	static const struct linger now = { .l_onoff = 1 };
 	struct slot *s = slot_of_id(p, id);
@@ -272,6 +276,7 @@ void park_fail(struct park *p, park_id id, int error)
 	if (!s || s->state == LIVE || s->state == OPENING)
 		return;
 	s->error = error;
+	s->reason = reason;
 	s->completes = false;
 	if (s->in_callback || s->state == DUE)
 		return;
@@ -284,6 +289,19 @@ void park_fail(struct park *p, park_id id, int error)
 		setsockopt(s->end, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	slot_count_failed(p, error);
 	slot_release(p, s);
+}
+
+void park_fail(struct park *p, park_id id, int error)
+{
+	park_unable(p, id, error, LOCAL_NO_REASON);
+}
+
+void park_slow(struct park *p, park_id id, enum local_reason reason)
+{
+	struct slot *s = slot_of_id(p, id);
+
+	assert(s && s->in_callback);
+	s->reason = reason;
 }
 
 void park_direct(struct park *p, park_id id)

@@ -34,6 +34,7 @@
 #include <sys/types.h>
 
 #include "common/addr.h"
+#include "common/local_msg.h"
 
 struct ev_loop;
 struct park;
@@ -97,6 +98,13 @@ void park_free(struct park *p);
 bool park_complete(struct park *p, park_id id, int *fd);
 /* The connect fails with this errno; also after a park_complete() that was false, as long as on_stream() did not come. */
 void park_fail(struct park *p, park_id id, int error);
+/*
+ * The same where not the destination is to blame: the application's stderr is told the reason. Inside on_connect() the
+ * shim may then connect directly, if it is set so.
+ */
+void park_unable(struct park *p, park_id id, int error, enum local_reason reason);
+/* Inside on_connect() only: it is going to take its time, and stderr is told why. */
+void park_slow(struct park *p, park_id id, enum local_reason reason);
 /* Let this one go direct: inside on_connect() only. */
 void park_direct(struct park *p, park_id id);
 /* The owner closed the fd it was given: the name is old. */

@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 #include "common/addr.h"
+#include "common/local_msg.h"
 
 struct memo {
 	uint64_t cookie;                /* 0: empty */
-	struct addr dest, local, hole;  /* a name */
+	struct addr dest, local, hole;  /* a name; dest of a verdict too */
 	int error;                      /* a verdict */
+	enum local_reason reason;       /* a verdict's, if the destination is not to blame */
 	bool read;                      /* a verdict that SO_ERROR was told of */
 	uint32_t next;                  /* in its hash chain, index + 1 */
 };

@@ -208,10 +208,13 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 		slot_release(p, s);
 	} else if (s->error) {
 		slot_count_failed(p, s->error);
-		answer = ends_with(s->error);
+		answer = s->reason ? unable(s->reason, s->error) : ends_with(s->error);
 		slot_release(p, s);
 	} else if (s->completes && s->state == PENDING) {
 		slot_due(p, s);
+		answer.reason = s->reason;
+	} else {
+		answer.reason = s->reason;
 	}
 	return answer;
 }
@@ -225,6 +228,8 @@ static struct local_answer answer_verdict(struct park *p, const struct local_ask
 	if (!verdict || verdict->read)
 		return (struct local_answer){ .kind = LOCAL_NONE };
 	answer = ends_with(verdict->error);
+	answer.reason = verdict->reason;
+	answer.addr = verdict->dest;
 	verdict->read = true;
 	if (ask->kind == LOCAL_TAKE_VERDICT)
 		memos_drop(&p->verdicts, verdict->cookie);

@@ -35,6 +35,7 @@ struct slot {
 	bool direct, seen;      /* seen: was once in SYN_SENT */
 	bool completes;         /* DUE or EARLY: the verdict; else error is it */
 	int error;
+	enum local_reason reason;
 	park_id id;
 	uint64_t cookie;
 	struct addr dest, local, hole_at;

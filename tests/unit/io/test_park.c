@@ -30,7 +30,7 @@ static struct {
 	struct addr dest;
 	struct park_caller who;
 	int fd;
-	enum { LATER, FAIL_AT_ONCE, COMPLETE_AT_ONCE, DIRECT } then;
+	enum { LATER, FAIL_AT_ONCE, COMPLETE_AT_ONCE, DIRECT, UNABLE, SLOW } then;
 } heard;
 
 static void on_connect(void *ctx, park_id id, const struct addr *dest, const struct park_caller *who)
@@ -53,6 +53,12 @@ static void on_connect(void *ctx, park_id id, const struct addr *dest, const str
 		break;
 	case DIRECT:
 		park_direct(park, id);
+		break;
+	case UNABLE:
+		park_unable(park, id, ENETUNREACH, LOCAL_NO_TUNNEL);
+		break;
+	case SLOW:
+		park_slow(park, id, LOCAL_NO_GATEWAY);
 		break;
 	}
 }
@@ -418,6 +424,32 @@ static void test_answers_inside_the_callback_are_answers(void)
 	shut_park();
 }
 
+static void test_where_the_destination_is_not_to_blame_a_reason_is_told(void)
+{
+	struct addr dest = four();
+	struct local_answer a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	open_park(0);
+	heard.then = UNABLE;
+	a = ask(LOCAL_PARK, fd, &dest);
+	CU_ASSERT_EQUAL(a.kind, LOCAL_UNABLE);
+	CU_ASSERT_EQUAL(a.reason, LOCAL_NO_TUNNEL);
+	CU_ASSERT_EQUAL(a.error, ENETUNREACH);
+	heard.then = SLOW;
+	a = ask(LOCAL_PARK, fd, &dest);
+	CU_ASSERT_EQUAL(a.kind, LOCAL_HOLE);
+	CU_ASSERT_EQUAL(a.reason, LOCAL_NO_GATEWAY);
+	CU_ASSERT_EQUAL(go(fd, AF_INET, &a.addr), EINPROGRESS);
+	park_unable(park, heard.id, ETIMEDOUT, LOCAL_NO_GATEWAY);
+	a = ask(LOCAL_READ_VERDICT, fd, NULL);
+	CU_ASSERT_EQUAL(a.error, ETIMEDOUT);
+	CU_ASSERT_EQUAL(a.reason, LOCAL_NO_GATEWAY);
+	CU_ASSERT_TRUE(addr_eq(&a.addr, &dest));
+	close(fd);
+	shut_park();
+}
+
 static void test_disconnecting_is_giving_up(void)
 {
 	struct addr dest = four();
@@ -777,6 +809,7 @@ UNIT_MAIN("park",
 	T(test_a_verdict_that_comes_before_the_syn_waits_for_it),
 	T(test_a_failure_after_a_completion_that_waits_is_the_verdict),
 	T(test_answers_inside_the_callback_are_answers),
+	T(test_where_the_destination_is_not_to_blame_a_reason_is_told),
 	T(test_disconnecting_is_giving_up),
 	T(test_the_same_socket_asking_again_dissolves_the_first),
 	T(test_names_follow_the_socket_and_outlive_the_stream),
