@@ -335,7 +335,8 @@ static void duplicate_told(struct subflow *sf, usec_t now_us)
 }
 
 /* RFC 8985 7.4.2: all up to the probe is acknowledged. Did the probe repair a loss, or was it needless? */
-static void tail_probe_answered(struct subflow *sf, const struct segment *seg, const struct delivery *d, bool advanced, usec_t now_us)
+static void tail_probe_answered(struct subflow *sf, const struct segment *seg, const struct delivery *d, bool advanced,
+				usec_t now_us)
 {
 	if (d->duplicate && ssn_eq(d->duplicate_end, sf->tlp_end)) {
 		sf->tlp_out = false;
