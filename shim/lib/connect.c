@@ -36,33 +36,31 @@ static long connect_wait(int fd, const void *sa, socklen_t len)
 	return r;
 }
 
-/* AF_UNSPEC dissolves. tunneld must hear of it, or the verdict of this attempt would meet the next one. */
-static long disconnect(int fd, const void *sa, socklen_t len)
+/*
+ * Does the kernel have an answer without the destination? The first two bytes of the address are enough for one: a pending
+ * connect is waited for or is EALREADY, a connected one is EISCONN, a failed one gives its error, AF_UNSPEC dissolves, a pointer
+ * to nowhere is EFAULT; only a fresh socket wants to know more and says EINVAL. So a socket that another thread just gave back
+ * cannot slip out to the real destination.
+ */
+static long connect_again(int fd, const void *sa)
 {
 	struct local_answer none;
-	bool pending = tcp_state_of(fd) == TCP_SYN_SENT;
-	long r = sys_connect(fd, sa, len);
+	sa_family_t family;
+	long r = connect_wait(fd, sa, sizeof family);
 
-	if (pending && !r)
+	if (r == -EFAULT)
+		return r;
+	memcpy(&family, sa, sizeof family);
+	if (family != AF_UNSPEC)
+		return park_verdict(fd, r);
+	/* tunneld must hear of it, or the verdict of this attempt would meet the next one. */
+	if (!r)
 		(void)park_ask(fd, LOCAL_FORGET, NULL, &none);
 	return r;
 }
 
-/*
- * Does the kernel have an answer without a destination? An address of two bytes is one: a pending connect is waited for or is
- * EALREADY, a connected one is EISCONN, a failed one gives its error; only a fresh socket looks at the address and says
- * EINVAL. So a socket that another thread just gave back cannot slip out to the real destination.
- */
-static long connect_again(int fd, sa_family_t family)
-{
-	struct sockaddr probe = { .sa_family = family };
-
-	return park_verdict(fd, connect_wait(fd, &probe, sizeof probe.sa_family));
-}
-
 long connect_hook(int fd, const void *sa, socklen_t len)
 {
-	sa_family_t family;
 	struct addr dest;
 	union sockaddr_any to;
 	socklen_t to_len = 0;
@@ -70,25 +68,19 @@ long connect_hook(int fd, const void *sa, socklen_t len)
 	bool direct;
 	long r;
 
-	if (!sa || len < sizeof family)
-		return connect_wait(fd, sa, len);
-	memcpy(&family, sa, sizeof family);
-	if (family == AF_UNSPEC)
-		return disconnect(fd, sa, len);
-	if (!addr_of_sockaddr(&dest, sa, len) || len > sizeof(struct sockaddr_storage))
+	if (!sa || len < sizeof to.sa.sa_family)
 		return connect_wait(fd, sa, len);
 	kind = tcp_kind_of(fd);
-	if (kind == NOT_TCP || !route_is_ours(&dest))
+	if (kind == NOT_TCP || (kind == MPTCP_SOCKET && tcp_state_of(fd) != TCP_CLOSE))
 		return connect_wait(fd, sa, len);
-
 	if (kind == TCP_SOCKET) {
-		r = connect_again(fd, family);
+		r = connect_again(fd, sa);
 		if (r != -EINVAL)
 			return r;
-	} else if (tcp_state_of(fd) != TCP_CLOSE) {
-		return connect_wait(fd, sa, len);
 	}
-	r = park_route(fd, &dest, family, &to, &to_len, &direct);
+	if (len > sizeof(struct sockaddr_storage) || !addr_of_sockaddr(&dest, sa, len) || !route_is_ours(&dest))
+		return connect_wait(fd, sa, len);
+	r = park_route(fd, &dest, ((const struct sockaddr *)sa)->sa_family, &to, &to_len, &direct);
 	if (r)
 		return r;
 	if (direct)

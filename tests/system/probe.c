@@ -832,7 +832,7 @@ static void ipv4_mapped(void)
 
 static void bound_first(void)
 {
-	struct sockaddr_in a = server4, any = at4("0.0.0.0", 0), port = at4("0.0.0.0", 45671);
+	struct sockaddr_in a = server4, any = at4("0.0.0.0", 0), port = at4("0.0.0.0", 21567);
 	struct sockaddr_in6 six = server6;
 	int fd = tcp(0);
 
@@ -1056,6 +1056,7 @@ static void wrong_arguments(void)
 	say("one byte %s", got(connect(fd, (struct sockaddr *)&a, 1)));
 	say("null %s", got(connect(fd, NULL, sizeof a)));
 	say("long %s", got(connect(fd, (struct sockaddr *)&a, 1000)));
+	say("nowhere %s", got(connect(fd, (struct sockaddr *)(uintptr_t)16, sizeof a)));
 	say("unix %s", got(connect(fd, (struct sockaddr *)&un, sizeof un)));
 	say("six on four %s", got(connect(fd, (struct sockaddr *)&six, sizeof six)));
 	say("still %s", got(conn4(fd, ECHO)));
