@@ -858,7 +858,8 @@ static void bound_first(void)
 		socklen_t len = sizeof sa;
 
 		getsockname(fd, (struct sockaddr *)&sa, &len);
-		say("%s:%d", inet_ntoa(sa.sin_addr), ntohs(sa.sin_port));
+		/* Where the port was taken it is one of the kernel's choosing, and no two are alike. */
+		say("%s:%s", inet_ntoa(sa.sin_addr), sa.sin_port == port.sin_port ? "as bound" : "another");
 	}
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
 	close(fd);
