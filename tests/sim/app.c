@@ -96,7 +96,9 @@ static bool half_open(struct end *e)
 	struct end *gateway = e->client ? end_peer(e) : NULL;
 	struct conn_info info;
 
-	return gateway && gateway->conn && engine_conn_info(gateway->host->engine, gateway->conn, &info) == ERR_OK && !info.remote_token;
+	if (!gateway || !gateway->conn || gateway->state == END_DEAD)
+		return gateway && !gateway->remote_key;
+	return engine_conn_info(gateway->host->engine, gateway->conn, &info) == ERR_OK && !info.remote_token;
 }
 
 static void end_dies(struct end *e, enum end_death death, enum open_result why)
@@ -197,13 +199,15 @@ void app_dial(struct host *gateway, const struct action *act)
 	char name[32];
 
 	if (gateway->number != HOST_GATEWAY || number >= w->plan->streams || !s->client.conn) {
-		if (!w->plan->hostile)
+		struct event no = { .kind = EV_DIALLED, .dialled = { .conn = act->conn, .result = OPEN_REFUSED } };
+
+		if (!w->plan->hostile || host_event(gateway, &no) != ERR_OK)
 			world_fail(w, "a dial to a destination that nobody asked for, port %u", act->dial.destination.port);
 		return;
 	}
 	if (act->dial.peer != 1u + s->plan->client)
 		world_fail(w, "a dial for peer %u, which belongs to %u", act->dial.peer, 1u + s->plan->client);
-	if (act->dial.destination.family != (number & 1 ? 6 : 4))
+	if (act->dial.destination.family != (number & 1 ? 6 : 4) && !w->plan->hostile)
 		world_fail(w, "a dial to an address of family %u", act->dial.destination.family);
 	if (s->dials == DIALS_MAX) {
 		world_fail(w, "stream %u is dialled more than %u times", number, DIALS_MAX);
@@ -211,7 +215,7 @@ void app_dial(struct host *gateway, const struct action *act)
 	}
 	for (unsigned i = 0; i < s->dials; i++)
 		/* A late copy of a SYN whose connection is over makes a ghost, as with TCP. */
-		if (s->gateway[i].state != END_DEAD && s->client.state != END_DEAD)
+		if (s->gateway[i].state != END_DEAD && s->client.state != END_DEAD && !w->plan->hostile)
 			world_fail(w, "%s is dialled a second time", end_name(&s->gateway[i], name));
 	e = &s->gateway[s->dials];
 	end_init(e, s, gateway, false, s->dials++);
