@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What libplait.so and tunneld say to each other over tunneld's UNIX socket (SOCK_SEQPACKET): one
- * question, one answer, then both close. Every question carries the socket it is about as its one SCM_RIGHTS
- * descriptor. Both ends are on one host, so errors are its errno numbers.
+ * question, one answer, then both close. Every question carries the socket it is about as its one
+ * SCM_RIGHTS descriptor. Both ends are on one host, so errors are its errno numbers.
  *
  * question, LOCAL_ASK_BYTES                   answer, LOCAL_ANSWER_BYTES
  *    0  magic "PLA1"                             0  magic "PLA1"
@@ -23,7 +23,7 @@ enum { LOCAL_ASK_BYTES = 52, LOCAL_ANSWER_BYTES = 56, LOCAL_COMM_BYTES = 16 };
 
 enum local_ask_kind {
 	LOCAL_PARK = 1,     /* I want to connect this to address */
-	LOCAL_READ_VERDICT, /* it says ECONNRESET: why?  (SO_ERROR; a later connect() is told ECONNABORTED) */
+	LOCAL_READ_VERDICT, /* it says ECONNRESET: why? (SO_ERROR; connect() is told ECONNABORTED) */
 	LOCAL_TAKE_VERDICT, /* the same for connect() itself: nothing is remembered */
 	LOCAL_NAMES,        /* it is connected to something of yours: who is that? */
 	LOCAL_FORGET,       /* AF_UNSPEC undid its pending connect */
@@ -31,18 +31,18 @@ enum local_ask_kind {
 };
 
 enum local_answer_kind {
-	LOCAL_HOLE = 1,     /* connect it to address */
-	LOCAL_DIRECT,       /* connect it yourself: tunneld's own bypass list */
-	LOCAL_ERROR,        /* what the connect ends with; with a reason, address is where it went */
-	LOCAL_UNABLE,       /* we cannot carry this socket: reason, and the errno to give */
-	LOCAL_NAMED,        /* address is the peer, local the local name (family 0: as the kernel says) */
-	LOCAL_NONE,         /* nothing known about this socket; also the answer to LOCAL_FORGET */
+	LOCAL_HOLE = 1, /* connect it to address */
+	LOCAL_DIRECT,   /* connect it yourself: tunneld's own bypass list */
+	LOCAL_ERROR,    /* what the connect ends with; with a reason, address is where it went */
+	LOCAL_UNABLE,   /* we cannot carry this socket: reason, and the errno to give */
+	LOCAL_NAMED, /* address is the peer, local the local name (family 0: as the kernel says) */
+	LOCAL_NONE,  /* nothing known about this socket; also the answer to LOCAL_FORGET */
 	LOCAL_ANSWER_KINDS
 };
 
 /*
- * Why tunneld is unable, why a connect failed where the destination is not to blame, or (with LOCAL_HOLE) why it will take long.
- * The text goes to the application's stderr.
+ * Why tunneld is unable, why a connect failed where the destination is not to blame, or (with
+ * LOCAL_HOLE) why it will take long. The text goes to the application's stderr.
  */
 #define LOCAL_REASON_LIST(X)                                                     \
 	X(NO_REASON,   "no reason given")                                        \

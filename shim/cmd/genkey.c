@@ -23,7 +23,8 @@ static int print_end(void)
 	return fflush(stdout) || ferror(stdout) ? complain(1, "the key could not be written") : 0;
 }
 
-/* The public key goes to stderr: `plait genkey >FILE` makes the file tunneld wants and still shows what to tell the peer. */
+/* The public key goes to stderr: `plait genkey >FILE` makes the file tunneld wants and still shows
+ * what to tell the peer. */
 int cmd_genkey(int argc, char **argv)
 {
 	unsigned char secret[KEY_BYTES], public_key[KEY_BYTES];
@@ -36,7 +37,8 @@ int cmd_genkey(int argc, char **argv)
 	if (sodium_init() < 0)
 		return complain(1, "libsodium does not start");
 	if (!fstat(STDOUT_FILENO, &st) && S_ISREG(st.st_mode) && (st.st_mode & 077))
-		complain(0, "warning: others may read the file the private key goes to (umask 077 first)");
+		complain(0, "warning: others may read the file the private key goes to (umask 077 "
+			    "first)");
 	randombytes_buf(secret, sizeof secret);
 	/* Clamped as RFC 7748 5 says, so that the file holds what is computed with. */
 	secret[0] &= 248;
@@ -65,7 +67,8 @@ int cmd_pubkey(int argc, char **argv)
 	n = fread(text, 1, sizeof text - 1, stdin);
 	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
 		n--;
-	if (sodium_base642bin(secret, sizeof secret, text, n, NULL, &got, NULL, sodium_base64_VARIANT_ORIGINAL) ||
+	if (sodium_base642bin(secret, sizeof secret, text, n, NULL, &got, NULL,
+			      sodium_base64_VARIANT_ORIGINAL) ||
 	    got != KEY_BYTES)
 		return complain(1, "stdin is not a key: base64 of 32 bytes");
 	sodium_memzero(text, sizeof text);

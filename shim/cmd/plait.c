@@ -6,9 +6,11 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: plait run [--trap] [--] CMD [ARG...]   run CMD with its TCP connections carried by tunneld\n"
+	"usage: plait run [--trap] [--] CMD [ARG...]   run CMD with its TCP connections carried by "
+	"tunneld\n"
 	"       plait status [--json]                  what tunneld does: paths and connections\n"
-	"       plait genkey                           a new private key on stdout (its public key on stderr)\n"
+	"       plait genkey                           a new private key on stdout (its public key "
+	"on stderr)\n"
 	"       plait pubkey                           the public key of the private key on stdin\n"
 	"       plait --version | --help               see plait(1)\n";
 

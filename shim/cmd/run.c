@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plait run: looks at what CMD is, puts libplait.so in front of LD_PRELOAD and becomes CMD. A program that would not use the
- * library's hooks (static, Go) is run under the trap instead; one that neither reaches (setuid, another architecture) is refused:
- * a silent direct connection is the worst answer.
+ * plait run: looks at what CMD is, puts libplait.so in front of LD_PRELOAD and becomes CMD. A
+ * program that would not use the library's hooks (static, Go) is run under the trap instead; one
+ * that neither reaches (setuid, another architecture) is refused: a silent direct connection is the
+ * worst answer.
  */
 #include "shim/cmd/plait.h"
 #include "shim/cmd/trap.h"
@@ -24,7 +25,8 @@
 /* Where the library is: beside us (a build folder), or where `make install` puts it. */
 static bool library_path(char out[PATH_MAX])
 {
-	static const char *const places[] = { "/" LIBRARY, "/../lib/" LIBRARY, "/../lib/plait/" LIBRARY };
+	static const char *const places[] = { "/" LIBRARY, "/../lib/" LIBRARY,
+					      "/../lib/plait/" LIBRARY };
 	char self[PATH_MAX], tried[PATH_MAX + 32];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 	char *slash;
@@ -61,7 +63,8 @@ static bool find_command(const char *name, char out[PATH_MAX])
 		struct stat st;
 
 		end = strchrnul(path, ':');
-		if (snprintf(out, PATH_MAX, "%.*s%s%s", (int)(end - path), path, end > path ? "/" : "", name) < PATH_MAX &&
+		if (snprintf(out, PATH_MAX, "%.*s%s%s", (int)(end - path), path,
+			     end > path ? "/" : "", name) < PATH_MAX &&
 		    !stat(out, &st) && S_ISREG(st.st_mode)) {
 			if (!access(out, X_OK))
 				return true;
@@ -94,7 +97,8 @@ enum program {
 static bool has_go_note(int fd, const Elf64_Phdr *ph)
 {
 	char notes[4096];
-	ssize_t n = pread(fd, notes, ph->p_filesz < sizeof notes ? ph->p_filesz : sizeof notes, (off_t)ph->p_offset);
+	ssize_t n = pread(fd, notes, ph->p_filesz < sizeof notes ? ph->p_filesz : sizeof notes,
+			  (off_t)ph->p_offset);
 	size_t at = 0, size = n > 0 ? (size_t)n : 0;
 
 	while (at + sizeof(Elf64_Nhdr) + 4 <= size) {
@@ -103,7 +107,8 @@ static bool has_go_note(int fd, const Elf64_Phdr *ph)
 		memcpy(&note, notes + at, sizeof note);
 		if (note.n_namesz == 4 && !memcmp(notes + at + sizeof note, "Go\0", 4))
 			return true;
-		at += sizeof note + (((size_t)note.n_namesz + 3) & ~(size_t)3) + (((size_t)note.n_descsz + 3) & ~(size_t)3);
+		at += sizeof note + (((size_t)note.n_namesz + 3) & ~(size_t)3) +
+		      (((size_t)note.n_descsz + 3) & ~(size_t)3);
 	}
 	return false;
 }
@@ -117,7 +122,8 @@ static enum program elf_kind(int fd, const Elf64_Ehdr *h)
 	for (unsigned i = 0; i < h->e_phnum; i++) {
 		Elf64_Phdr ph;
 
-		if (pread(fd, &ph, sizeof ph, (off_t)(h->e_phoff + (uint64_t)i * h->e_phentsize)) != (ssize_t)sizeof ph)
+		if (pread(fd, &ph, sizeof ph, (off_t)(h->e_phoff + (uint64_t)i * h->e_phentsize)) !=
+		    (ssize_t)sizeof ph)
 			return PROGRAM_UNKNOWN;
 		if (ph.p_type == PT_INTERP)
 			dynamic = true;
@@ -143,13 +149,15 @@ static enum program look_at(const char *path, char script[PATH_MAX])
 		return PROGRAM_UNKNOWN;
 	n = pread(fd, &head, sizeof head - 1, 0);
 	if (!fstat(fd, &st) && geteuid() != 0 &&
-	    ((st.st_mode & S_ISUID && st.st_uid != geteuid()) || (st.st_mode & S_ISGID && st.st_gid != getegid()) ||
+	    ((st.st_mode & S_ISUID && st.st_uid != geteuid()) ||
+	     (st.st_mode & S_ISGID && st.st_gid != getegid()) ||
 	     fgetxattr(fd, "security.capability", NULL, 0) > 0)) {
 		kind = PROGRAM_PRIVILEGED;
 	} else if (n >= (ssize_t)sizeof head.elf && !memcmp(head.elf.e_ident, ELFMAG, SELFMAG)) {
 		kind = elf_kind(fd, &head.elf);
 	} else if (n > 2 && !memcmp(head.text, "#!", 2)) {
-		kind = sscanf(head.text + 2, " %255s", script) == 1 ? PROGRAM_SCRIPT : PROGRAM_UNKNOWN;
+		kind = sscanf(head.text + 2, " %255s", script) == 1 ? PROGRAM_SCRIPT
+								    : PROGRAM_UNKNOWN;
 	}
 	close(fd);
 	return kind;
@@ -187,7 +195,9 @@ int cmd_run(int argc, char **argv)
 	if (at < argc && !strcmp(argv[at], "--"))
 		at++;
 	else if (at < argc && argv[at][0] == '-')
-		return complain(2, "run has no option %s; usage: plait run [--trap] [--] CMD [ARG...]", argv[at]);
+		return complain(2,
+				"run has no option %s; usage: plait run [--trap] [--] CMD [ARG...]",
+				argv[at]);
 	if (at == argc)
 		return complain(2, "usage: plait run [--trap] [--] CMD [ARG...]");
 	if (!find_command(argv[at], path))
@@ -196,7 +206,8 @@ int cmd_run(int argc, char **argv)
 		return complain(125, LIBRARY " is neither beside plait nor in ../lib");
 	/* The loader takes both as separators, and says nothing. */
 	if (strpbrk(library, ": "))
-		return complain(125, "%s: LD_PRELOAD cannot name a path with a blank or a colon", library);
+		return complain(125, "%s: LD_PRELOAD cannot name a path with a blank or a colon",
+				library);
 
 	kind = look_at(path, next);
 	for (int depth = 0; kind == PROGRAM_SCRIPT && depth < 4; depth++) {
@@ -207,9 +218,15 @@ int cmd_run(int argc, char **argv)
 	}
 	switch (kind) {
 	case PROGRAM_FOREIGN:
-		return complain(126, "%s is of another architecture than " LIBRARY ", and would connect directly", path);
+		return complain(126,
+				"%s is of another architecture than " LIBRARY
+				", and would connect directly",
+				path);
 	case PROGRAM_PRIVILEGED:
-		return complain(126, "%s is setuid, setgid or has file capabilities: the loader would drop " LIBRARY, path);
+		return complain(126,
+				"%s is setuid, setgid or has file capabilities: the loader would "
+				"drop " LIBRARY,
+				path);
 	default:
 		break;
 	}

@@ -15,7 +15,8 @@
 
 enum { ANSWER_MAX = 64 << 20 };
 
-/* status.sock beside the control socket, where tunneld puts it unless its configuration says otherwise. */
+/* status.sock beside the control socket, where tunneld puts it unless its configuration says
+ * otherwise. */
 static int find_socket(const char *given, char out[108])
 {
 	const char *control = getenv("PLAIT_SOCKET"), *runtime = getenv("XDG_RUNTIME_DIR"), *slash;
@@ -26,10 +27,12 @@ static int find_socket(const char *given, char out[108])
 		return snprintf(out, 108, "%s", given) < 108;
 	if (control && *control) {
 		slash = strrchr(control, '/');
-		n = snprintf(out, 108, "%.*sstatus.sock", slash ? (int)(slash - control + 1) : 0, control);
+		n = snprintf(out, 108, "%.*sstatus.sock", slash ? (int)(slash - control + 1) : 0,
+			     control);
 		return n < 108;
 	}
-	if (runtime && *runtime && snprintf(out, 108, "%s/plait/status.sock", runtime) < 108 && !stat(out, &st))
+	if (runtime && *runtime && snprintf(out, 108, "%s/plait/status.sock", runtime) < 108 &&
+	    !stat(out, &st))
 		return 1;
 	return snprintf(out, 108, "/run/plait/status.sock") < 108;
 }
@@ -45,10 +48,13 @@ static char *get(const char *socket_path, const char *resource, size_t *len)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	memcpy(un.sun_path, socket_path, strlen(socket_path) + 1);
-	n = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: tunneld\r\nConnection: close\r\n\r\n", resource);
+	n = snprintf(request, sizeof request,
+		     "GET %s HTTP/1.0\r\nHost: tunneld\r\nConnection: close\r\n\r\n", resource);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&un, sizeof un)) {
 		complain(0, "%s: %s%s", socket_path, strerror(errno),
-			 errno == ENOENT || errno == ECONNREFUSED ? " (does tunneld run? see --socket)" : "");
+			 errno == ENOENT || errno == ECONNREFUSED
+				 ? " (does tunneld run? see --socket)"
+				 : "");
 		goto out;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -58,7 +64,9 @@ static char *get(const char *socket_path, const char *resource, size_t *len)
 	}
 	for (;;) {
 		if (room - got < 2) {
-			char *more = room < ANSWER_MAX ? realloc(answer, room = room ? room * 2 : 65536) : NULL;
+			char *more = room < ANSWER_MAX
+					     ? realloc(answer, room = room ? room * 2 : 65536)
+					     : NULL;
 
 			if (!more) {
 				complain(0, "%s: the answer is too long", resource);
@@ -70,7 +78,8 @@ static char *get(const char *socket_path, const char *resource, size_t *len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			complain(0, "%s: %s", socket_path, errno == EAGAIN ? "tunneld does not answer" : strerror(errno));
+			complain(0, "%s: %s", socket_path,
+				 errno == EAGAIN ? "tunneld does not answer" : strerror(errno));
 			goto out;
 		}
 		if (n == 0)
@@ -141,11 +150,15 @@ static void print_paths(struct json all)
 	struct json next = json_first(json_member(all, "paths")), p;
 	char a[64], b[64], c[64], d[16], e[16], f[16], g[16];
 
-	printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n", "PATH", "STATE", "LOCAL", "REMOTE", "RTT", "SENT", "RECEIVED");
+	printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n", "PATH", "STATE", "LOCAL", "REMOTE", "RTT",
+	       "SENT", "RECEIVED");
 	while (json_next(&next, &p))
-		printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n", word(MEMBER(p, "name", "path", "id"), a, sizeof a),
-		       word(json_member(p, "state"), f, sizeof f), word(MEMBER(p, "local", "interface", "address"), b, sizeof b),
-		       word(MEMBER(p, "remote", "peer"), c, sizeof c), ms_text(json_member(p, "srtt_ms"), g),
+		printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n",
+		       word(MEMBER(p, "name", "path", "id"), a, sizeof a),
+		       word(json_member(p, "state"), f, sizeof f),
+		       word(MEMBER(p, "local", "interface", "address"), b, sizeof b),
+		       word(MEMBER(p, "remote", "peer"), c, sizeof c),
+		       ms_text(json_member(p, "srtt_ms"), g),
 		       bytes_text(json_number(json_member(p, "bytes_sent"), 0), d),
 		       bytes_text(json_number(json_member(p, "bytes_received"), 0), e));
 }
@@ -155,20 +168,24 @@ static void print_connections(struct json all)
 	struct json next = json_first(json_member(all, "connections")), c;
 	char a[64], b[64], d[32], e[16], f[16], g[64], h[32];
 
-	printf("%-10s %-14s %-16s %-26s %9s %9s  %s\n", "TOKEN", "STATE", "COMMAND", "DESTINATION", "SENT", "RECEIVED", "SUBFLOWS");
+	printf("%-10s %-14s %-16s %-26s %9s %9s  %s\n", "TOKEN", "STATE", "COMMAND", "DESTINATION",
+	       "SENT", "RECEIVED", "SUBFLOWS");
 	while (json_next(&next, &c)) {
 		struct json more = json_first(json_member(c, "subflows")), s;
 
-		printf("%-10s %-14s %-16s %-26s %9s %9s ", word(json_member(c, "token"), a, sizeof a),
+		printf("%-10s %-14s %-16s %-26s %9s %9s ",
+		       word(json_member(c, "token"), a, sizeof a),
 		       word(json_member(c, "state"), d, sizeof d),
-		       word(MEMBER(c, "command", "client"), h, sizeof h), word(json_member(c, "destination"), b, sizeof b),
+		       word(MEMBER(c, "command", "client"), h, sizeof h),
+		       word(json_member(c, "destination"), b, sizeof b),
 		       bytes_text(json_number(json_member(c, "bytes_sent"), 0), e),
 		       bytes_text(json_number(json_member(c, "bytes_received"), 0), f));
 		while (json_next(&more, &s)) {
 			char mode[32];
 
 			word(json_member(s, "mode"), mode, sizeof mode);
-			printf(" %s%s%s", word(json_member(s, "path"), g, sizeof g), strcmp(mode, "primary") != 0 ? ":" : "",
+			printf(" %s%s%s", word(json_member(s, "path"), g, sizeof g),
+			       strcmp(mode, "primary") != 0 ? ":" : "",
 			       strcmp(mode, "primary") != 0 ? mode : "");
 		}
 		putchar('\n');
@@ -196,7 +213,8 @@ static void print_status(struct json s)
 	else if (!strcmp(json_text(json_member(s, "ready"), text, sizeof text), "false"))
 		printf(", not ready");
 	printf("\n%.0f connections, %.0f connecting, %.0f refused or failed\n",
-	       json_number(json_member(s, "connections"), 0), json_number(json_member(json_member(s, "shim"), "pending"), 0),
+	       json_number(json_member(s, "connections"), 0),
+	       json_number(json_member(json_member(s, "shim"), "pending"), 0),
 	       json_number(json_member(json_member(s, "shim"), "failed"), 0));
 }
 
@@ -204,7 +222,8 @@ int cmd_status(int argc, char **argv)
 {
 	static const char *const resources[] = { "/v1/status", "/v1/paths", "/v1/connections" };
 	static const char *const names[] = { "status", "paths", "connections" };
-	static void (*const print[])(struct json) = { print_status, print_paths, print_connections };
+	static void (*const print[])(struct json) = { print_status, print_paths,
+						      print_connections };
 	const char *given = NULL;
 	char path[108], *body[3] = { NULL };
 	size_t len[3] = { 0 };
@@ -225,9 +244,11 @@ int cmd_status(int argc, char **argv)
 		status = !(body[i] = get(path, resources[i], &len[i]));
 	for (int i = 0; i < 3 && !status; i++) {
 		if (as_json) {
-			while (len[i] && (body[i][len[i] - 1] == '\n' || body[i][len[i] - 1] == ' '))
+			while (len[i] &&
+			       (body[i][len[i] - 1] == '\n' || body[i][len[i] - 1] == ' '))
 				len[i]--;
-			printf("%s\"%s\": %.*s%s", i ? " " : "{", names[i], (int)len[i], body[i], i < 2 ? ",\n" : "}\n");
+			printf("%s\"%s\": %.*s%s", i ? " " : "{", names[i], (int)len[i], body[i],
+			       i < 2 ? ",\n" : "}\n");
 		} else {
 			if (i)
 				putchar('\n');

@@ -30,14 +30,17 @@
 #endif
 
 enum {
-	WAITS = 512,         /* blocking connects waited for at once; further ones wait in the kernel at once */
-	WAIT_MS = 2000,      /* signals are held back while we wait; afterwards the kernel waits, and a failure is ECONNRESET */
+	/* Blocking connects waited for at once; further ones wait in the kernel from the start. */
+	WAITS = 512,
+	/* Signals are held back while we wait; then the kernel waits: a failure is ECONNRESET. */
+	WAIT_MS = 2000,
 	PIDFD_THREAD_ = O_EXCL,
 };
 
 /* --- the filter --- */
 
-#define ARG(n) ((uint32_t)offsetof(struct seccomp_data, args[n])) /* its low half, on little-endian machines */
+/* The low half of an argument, on little-endian machines. */
+#define ARG(n) ((uint32_t)offsetof(struct seccomp_data, args[n]))
 #define LOAD(at) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (at))
 #define RETURN(what) BPF_STMT(BPF_RET | BPF_K, (what))
 /* Unless A is equal to v, skip so many. */
@@ -48,7 +51,7 @@ enum {
 static const struct sock_filter filter[] = {
 	LOAD(offsetof(struct seccomp_data, arch)),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 4, 0),
-	/* i386 on x86_64: its ways to connect are shut, or it would go directly. 102 is socketcall, 362 connect. */
+	/* i386 on x86_64: socketcall and connect are shut, or it would go directly. */
 	LOAD(offsetof(struct seccomp_data, nr)),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 102, 1, 0),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 362, 0, 5), /* to the ALLOW of a marked call */
@@ -115,11 +118,14 @@ static int filter_install(void)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -1;
-	/* WAIT_KILLABLE_RECV: or an answer that consumed something (SO_ERROR) could be lost to a signal. */
-	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+	/* WAIT_KILLABLE_RECV: or an answer that consumed something (SO_ERROR) could be lost to a
+	 * signal. */
+	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		     SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 		     &program);
 	if (fd < 0 && errno == EINVAL) /* before Linux 5.19 */
-		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+			     &program);
 	return (int)fd;
 }
 
@@ -185,7 +191,8 @@ static bool peek(pid_t tid, uint64_t from, void *to, size_t len)
 
 static bool poke(pid_t tid, uint64_t to, const void *from, size_t len)
 {
-	struct iovec here = { (void *)(uintptr_t)from, len }, there = { (void *)(uintptr_t)to, len };
+	struct iovec here = { (void *)(uintptr_t)from, len },
+		     there = { (void *)(uintptr_t)to, len };
 
 	return !len || process_vm_writev(tid, &here, 1, &there, 1, 0) == (ssize_t)len;
 }
@@ -228,7 +235,8 @@ static long connect_start(int fd, const union sockaddr_any *to, socklen_t len, b
 	if (!blocks)
 		return sys_connect(fd, to, len);
 	r = sys_sendto(fd, "", 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, to, len);
-	if (r == -EOPNOTSUPP) { /* net.ipv4.tcp_fastopen forbids it: for a moment the flag after all */
+	if (r == -EOPNOTSUPP) {
+		/* net.ipv4.tcp_fastopen forbids it: for a moment the flag after all. */
 		int flags = fcntl(fd, F_GETFL);
 
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
@@ -246,7 +254,8 @@ static void wait_begin(struct trap *t, uint64_t id, int fd, int then)
 	double seconds = WAIT_MS / 1000.0, theirs;
 
 	if (t->wait_count == WAITS) {
-		let_pass(t, id); /* it is in SYN_SENT: the kernel waits, and does not look at the address */
+		/* It is in SYN_SENT: the kernel waits, and does not look at the address. */
+		let_pass(t, id);
 		close(fd);
 		return;
 	}
@@ -278,7 +287,8 @@ static void wait_look(struct trap *t, struct wait *w, short events)
 		if (r == -EALREADY)
 			return;
 		if (r == -EINVAL) {
-			/* Ended by shutdown(), tunneld's or the program's own, which leaves a fresh socket and the error. */
+			/* Ended by shutdown(), tunneld's or the program's own, which leaves a fresh
+			 * socket and the error. */
 			int error = 0;
 			socklen_t len = sizeof error;
 
@@ -328,7 +338,8 @@ static void on_connect(struct trap *t, const struct seccomp_notif *n, int fd)
 	if (kind == NOT_TCP || len > sizeof sa || !peek(tid, n->data.args[1], &sa, len) ||
 	    ioctl(t->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id))
 		goto pass;
-	if (len >= sizeof sa.ss_family && sa.ss_family == AF_UNSPEC && tcp_state_of(fd) == TCP_SYN_SENT) {
+	if (len >= sizeof sa.ss_family && sa.ss_family == AF_UNSPEC &&
+	    tcp_state_of(fd) == TCP_SYN_SENT) {
 		answer(t, n->id, connect_hook(fd, &sa, len));
 		goto out;
 	}
@@ -339,7 +350,9 @@ static void on_connect(struct trap *t, const struct seccomp_notif *n, int fd)
 		wait_begin(t, n->id, fd, EALREADY);
 		return;
 	}
-	r = kind == TCP_SOCKET ? connect_state(fd, sa.ss_family) : tcp_state_of(fd) == TCP_CLOSE ? -EINVAL : -EISCONN;
+	r = kind == TCP_SOCKET              ? connect_state(fd, sa.ss_family)
+	    : tcp_state_of(fd) == TCP_CLOSE ? -EINVAL
+					    : -EISCONN;
 	if (r != -EINVAL) {
 		answer(t, n->id, r);
 		goto out;
@@ -372,13 +385,16 @@ static void on_name(struct trap *t, const struct seccomp_notif *n, int fd)
 	long r;
 
 	memset(&sa, 0, sizeof sa);
-	if (tcp_kind_of(fd) == NOT_TCP || !peek(tid, n->data.args[2], &room, sizeof room) || room > INT32_MAX) {
+	if (tcp_kind_of(fd) == NOT_TCP || !peek(tid, n->data.args[2], &room, sizeof room) ||
+	    room > INT32_MAX) {
 		let_pass(t, n->id);
 		return;
 	}
 	len = sizeof sa;
-	r = n->data.nr == SYS_getpeername ? getpeername_hook(fd, &sa, &len) : getsockname_hook(fd, &sa, &len);
-	if (!r && (!poke(tid, n->data.args[1], &sa, room < len ? room : len) || !poke(tid, n->data.args[2], &len, sizeof len)))
+	r = n->data.nr == SYS_getpeername ? getpeername_hook(fd, &sa, &len)
+					  : getsockname_hook(fd, &sa, &len);
+	if (!r && (!poke(tid, n->data.args[1], &sa, room < len ? room : len) ||
+		   !poke(tid, n->data.args[2], &len, sizeof len)))
 		r = -EFAULT;
 	answer(t, n->id, r);
 }
@@ -390,13 +406,14 @@ static void on_error(struct trap *t, const struct seccomp_notif *n, int fd)
 	pid_t tid = (pid_t)n->pid;
 	long r;
 
-	if (tcp_kind_of(fd) == NOT_TCP || !peek(tid, n->data.args[4], &room, sizeof room) || room < sizeof error ||
-	    room > INT32_MAX) {
+	if (tcp_kind_of(fd) == NOT_TCP || !peek(tid, n->data.args[4], &room, sizeof room) ||
+	    room < sizeof error || room > INT32_MAX) {
 		let_pass(t, n->id);
 		return;
 	}
 	r = getsockopt_hook(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	if (!r && (!poke(tid, n->data.args[3], &error, sizeof error) || !poke(tid, n->data.args[4], &len, sizeof len)))
+	if (!r && (!poke(tid, n->data.args[3], &error, sizeof error) ||
+		   !poke(tid, n->data.args[4], &len, sizeof len)))
 		r = -EFAULT;
 	answer(t, n->id, r);
 }
@@ -415,7 +432,8 @@ static void on_notice(struct trap *t)
 		return;
 	}
 	if (fd < 0) {
-		/* The socket is out of reach (a process that may not be traced): not a reason to go directly. */
+		/* The socket is out of reach (a process that may not be traced): not a reason to go
+		 * directly. */
 		if (n.data.nr == SYS_connect)
 			answer(t, n.id, -ENETUNREACH);
 		else
@@ -445,7 +463,8 @@ static bool serve_once(struct trap *t, int signals)
 	fds[1] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	for (size_t i = 0; i < t->wait_count; i++) {
 		double left = (t->waits[i].until - now()) * 1000;
-		int wait_ms = left < 0 ? 0 : left > 250 ? 250 : (int)left + 1; /* 250: a caller that was killed */
+		/* 250: a caller that was killed is noticed. */
+		int wait_ms = left < 0 ? 0 : left > 250 ? 250 : (int)left + 1;
 
 		fds[2 + i] = (struct pollfd){ .fd = t->waits[i].fd, .events = POLLOUT };
 		if (ms < 0 || wait_ms < ms)
@@ -465,11 +484,15 @@ static int listener_receive(int from)
 	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { { 0 } };
 	char c;
 	struct iovec iov = { &c, 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &control,
+			    .msg_controllen = sizeof control };
 	struct cmsghdr *h;
 	int fd = -1;
 
-	if (recvmsg(from, &m, MSG_CMSG_CLOEXEC) == 1 && (h = CMSG_FIRSTHDR(&m)) && h->cmsg_type == SCM_RIGHTS)
+	if (recvmsg(from, &m, MSG_CMSG_CLOEXEC) == 1 && (h = CMSG_FIRSTHDR(&m)) &&
+	    h->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(h), sizeof fd);
 	return fd;
 }
@@ -478,7 +501,10 @@ static bool listener_send(int to, int fd)
 {
 	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { { 0 } };
 	struct iovec iov = { "l", 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &control,
+			    .msg_controllen = sizeof control };
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 
 	h->cmsg_level = SOL_SOCKET;
@@ -493,7 +519,8 @@ static _Noreturn void become(const char *file, char **argv, int to, const sigset
 	int listener = filter_install();
 
 	if (listener < 0 || !listener_send(to, listener))
-		_exit(complain(125, "no seccomp user notification here (%s): %s cannot be served", strerror(errno), file));
+		_exit(complain(125, "no seccomp user notification here (%s): %s cannot be served",
+			       strerror(errno), file));
 	close(listener);
 	close(to);
 	sigprocmask(SIG_SETMASK, mask, NULL);
@@ -542,7 +569,8 @@ int trap_run(const char *file, char **argv)
 				kill(child, (int)s.ssi_signo);
 		if (waitpid(child, &status, WNOHANG) != child)
 			continue;
-		/* What it left in the background is served on, by a copy of us that nobody waits for. */
+		/* What it left in the background is served on, by a copy of us that nobody waits
+		 * for. */
 		if (!empty && !fork())
 			while (!serve_once(&t, -1))
 				;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * connect(): the parked connect of docs/DESIGN.md D2. The application's own socket connects to a black hole that
- * tunneld names, and stays in SYN_SENT, blocking or not, until tunneld completes or fails it.
+ * connect(): the parked connect of docs/DESIGN.md D2. The application's own socket connects to a
+ * black hole that tunneld names, and stays in SYN_SENT, blocking or not, until tunneld completes or
+ * fails it.
  */
 #include "shim/lib/shim.h"
 
@@ -15,12 +16,15 @@ enum tcp_kind tcp_kind_of(int fd)
 
 	if (sys_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len))
 		return NOT_TCP;
-	return protocol == IPPROTO_TCP ? TCP_SOCKET : protocol == 262 /* IPPROTO_MPTCP */ ? MPTCP_SOCKET : NOT_TCP;
+	return protocol == IPPROTO_TCP               ? TCP_SOCKET
+	       : protocol == 262 /* IPPROTO_MPTCP */ ? MPTCP_SOCKET
+						     : NOT_TCP;
 }
 
 int tcp_state_of(int fd)
 {
-	uint8_t state = 0; /* tcpi_state is the first byte; the kernel fills what there is room for */
+	/* tcpi_state is the first byte; the kernel fills what there is room for. */
+	uint8_t state = 0;
 	socklen_t len = sizeof state;
 	long r = sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len);
 
@@ -37,10 +41,11 @@ static long connect_wait(int fd, const void *sa, socklen_t len)
 }
 
 /*
- * Does the kernel have an answer without the destination? The first two bytes of the address are enough for one: a pending
- * connect is waited for or is EALREADY, a connected one is EISCONN, a failed one gives its error, AF_UNSPEC dissolves, a pointer
- * to nowhere is EFAULT; only a fresh socket wants to know more and says EINVAL. So a socket that another thread just gave back
- * cannot slip out to the real destination.
+ * Does the kernel have an answer without the destination? The first two bytes of the address are
+ * enough for one: a pending connect is waited for or is EALREADY, a connected one is EISCONN, a
+ * failed one gives its error, AF_UNSPEC dissolves, a pointer to nowhere is EFAULT; only a fresh
+ * socket wants to know more and says EINVAL. So a socket that another thread just gave back cannot
+ * slip out to the real destination.
  */
 static long connect_again(int fd, const void *sa)
 {
@@ -78,7 +83,8 @@ long connect_hook(int fd, const void *sa, socklen_t len)
 		if (r != -EINVAL)
 			return r;
 	}
-	if (len > sizeof(struct sockaddr_storage) || !addr_of_sockaddr(&dest, sa, len) || !route_is_ours(&dest))
+	if (len > sizeof(struct sockaddr_storage) || !addr_of_sockaddr(&dest, sa, len) ||
+	    !route_is_ours(&dest))
 		return connect_wait(fd, sa, len);
 	r = park_route(fd, &dest, ((const struct sockaddr *)sa)->sa_family, &to, &to_len, &direct);
 	if (r)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * getpeername(), getsockname(): the kernel first. Only an answer that one of tunneld's holes could have given (127.64.0.0/10,
- * ::1) is asked about, and tunneld says whose it is by the socket itself; so an unrelated loopback connection costs one
- * question at most and keeps its names.
+ * getpeername(), getsockname(): the kernel first. Only an answer that one of tunneld's holes could
+ * have given (127.64.0.0/10, ::1) is asked about, and tunneld says whose it is by the socket
+ * itself; so an unrelated loopback connection costs one question at most and keeps its names.
  */
 #include "shim/lib/shim.h"
 
@@ -45,7 +45,8 @@ static bool is_loopback(const struct addr *a)
 }
 
 /* As the kernel: cut to the room given, the whole length told. */
-static void name_give(void *sa, socklen_t *len, socklen_t room, const union sockaddr_any *name, socklen_t name_len)
+static void name_give(void *sa, socklen_t *len, socklen_t room, const union sockaddr_any *name,
+		      socklen_t name_len)
 {
 	memcpy(sa, name, room < name_len ? room : name_len);
 	*len = name_len;
@@ -63,11 +64,13 @@ long getpeername_hook(int fd, void *sa, socklen_t *len)
 		return sys_getpeername(fd, sa, len);
 	room = *len;
 	r = sys_getpeername(fd, sa, len);
-	if (r || sys_getpeername(fd, &name, &name_len) || !addr_of_sockaddr(&peer, &name, name_len) ||
-	    !may_be_hole(&peer) || tcp_kind_of(fd) == NOT_TCP)
+	if (r || sys_getpeername(fd, &name, &name_len) ||
+	    !addr_of_sockaddr(&peer, &name, name_len) || !may_be_hole(&peer) ||
+	    tcp_kind_of(fd) == NOT_TCP)
 		return r;
 	if (park_ask(fd, LOCAL_NAMES, NULL, &answer))
-		/* Its tunneld is gone, and with it the stream: the kernel will say so at the next read. */
+		/* Its tunneld is gone, and with it the stream: the kernel will say so at the next
+		 * read. */
 		return unmapped(&peer).family == 4 ? -ENOTCONN : 0;
 	if (answer.kind != LOCAL_NAMED)
 		return 0;
@@ -88,17 +91,19 @@ long getsockname_hook(int fd, void *sa, socklen_t *len)
 		return sys_getsockname(fd, sa, len);
 	room = *len;
 	r = sys_getsockname(fd, sa, len);
-	if (r || sys_getsockname(fd, &name, &name_len) || !addr_of_sockaddr(&local, &name, name_len) ||
-	    !is_loopback(&local) || tcp_kind_of(fd) == NOT_TCP)
+	if (r || sys_getsockname(fd, &name, &name_len) ||
+	    !addr_of_sockaddr(&local, &name, name_len) || !is_loopback(&local) ||
+	    tcp_kind_of(fd) == NOT_TCP)
 		return r;
-	/* Connected: the peer tells. Not yet: only a pending connect has a local address of ours. */
+	/* Connected: the peer tells. Else only a pending connect has a local address of ours. */
 	if (!sys_getpeername(fd, &other, &other_len)) {
 		if (!addr_of_sockaddr(&peer, &other, other_len) || !may_be_hole(&peer))
 			return 0;
 	} else if (tcp_state_of(fd) != TCP_SYN_SENT) {
 		return 0;
 	}
-	if (park_ask(fd, LOCAL_NAMES, NULL, &answer) || answer.kind != LOCAL_NAMED || !answer.local.family)
+	if (park_ask(fd, LOCAL_NAMES, NULL, &answer) || answer.kind != LOCAL_NAMED ||
+	    !answer.local.family)
 		return 0;
 	name_len = addr_to_sockaddr(&name, &answer.local, name.sa.sa_family);
 	name_give(sa, len, room, &name, name_len);

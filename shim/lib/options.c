@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * getsockopt(SO_ERROR): a connect that tunneld failed reads ECONNRESET; the true reason is asked. Every other value and every
- * other option is the kernel's, at the cost of two comparisons.
+ * getsockopt(SO_ERROR): a connect that tunneld failed reads ECONNRESET; the true reason is asked.
+ * Every other value and every other option is the kernel's, at the cost of two comparisons.
  */
 #include "shim/lib/shim.h"
 

@@ -7,7 +7,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-/* tunneld answers in microseconds; this bounds what a stopped one can do to a non-blocking caller. */
+/* tunneld answers in microseconds; this bounds what a stopped one does to a non-blocking caller. */
 #define ANSWER_SECONDS 2
 
 static int ask_open(void)
@@ -86,7 +86,8 @@ static const char *silence(long r)
 	}
 }
 
-long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct local_answer *answer)
+long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest,
+	      struct local_answer *answer)
 {
 	uint8_t bytes[LOCAL_ANSWER_BYTES > LOCAL_ASK_BYTES ? LOCAL_ANSWER_BYTES : LOCAL_ASK_BYTES];
 	struct local_ask ask;
@@ -122,7 +123,8 @@ static const char *const reasons[LOCAL_REASONS] = {
 #undef X
 };
 
-long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to, socklen_t *to_len, bool *direct)
+long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to,
+		socklen_t *to_len, bool *direct)
 {
 	struct local_answer answer;
 	long r;
@@ -131,8 +133,8 @@ long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any 
 	r = park_ask(fd, LOCAL_PARK, dest, &answer);
 	if (r) {
 		*direct = route_without_tunnel(dest, silence(r));
-		/* The errno of a host without a route: programs try their next address or give up; ECONNREFUSED would
-		 * blame the destination. */
+		/* The errno of a host without a route: programs try their next address or give up;
+		 * ECONNREFUSED would blame the destination. */
 		return *direct ? 0 : -ENETUNREACH;
 	}
 	switch (answer.kind) {
@@ -164,7 +166,8 @@ int park_reason(int fd, enum local_ask_kind kind)
 	if (answer.kind != LOCAL_ERROR)
 		return ECONNRESET;
 	if (answer.reason)
-		route_say(SAY_ERROR, answer.addr.family ? &answer.addr : NULL, reasons[answer.reason]);
+		route_say(SAY_ERROR, answer.addr.family ? &answer.addr : NULL,
+			  reasons[answer.reason]);
 	return answer.error;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which destinations are ours, and the other settings: PLAIT_SOCKET, PLAIT_BYPASS, PLAIT_FALLBACK,
- * PLAIT_LOG. They are copied once, by the library's only constructor: nginx, for one, clears its environment
- * before its first connect(). After that nothing here is written but the "said" flag.
+ * PLAIT_LOG. They are copied once, by the library's only constructor: nginx, for one, clears its
+ * environment before its first connect(). After that nothing here is written but the "said" flag.
  */
 #include "shim/lib/shim.h"
 
@@ -27,7 +27,8 @@ static struct {
 	char socket[2][PATH_BYTES];
 } set;
 
-/* What goes direct unless PLAIT_BYPASS says "none": this host and this link. 0.0.0.0 and :: mean this host. */
+/* What goes direct unless PLAIT_BYPASS says "none": this host and this link. 0.0.0.0 and :: mean
+ * this host. */
 static const struct block usual[] = {
 	{ 4, 8,   { 127 } },
 	{ 4, 32,  { 0 } },
@@ -136,13 +137,15 @@ static char *put_addr(char *at, char *end, const struct addr *a)
 	return put_number(at, end, a->port, 10);
 }
 
-/* stderr, unless descriptor 2 is a network connection of the application (inetd, ssh): bytes there are data. */
+/* stderr, unless descriptor 2 is a network connection of the application (inetd, ssh): bytes there
+ * are data. */
 static void say_line(const char *line, size_t len)
 {
 	union sockaddr_any sa;
 	socklen_t sa_len = sizeof sa;
 
-	if (!sys_getsockname(2, &sa, &sa_len) && (sa.sa.sa_family == AF_INET || sa.sa.sa_family == AF_INET6))
+	if (!sys_getsockname(2, &sa, &sa_len) &&
+	    (sa.sa.sa_family == AF_INET || sa.sa.sa_family == AF_INET6))
 		return;
 	sys_write(2, line, len);
 }
@@ -322,11 +325,15 @@ static void bypass_read(const char *list)
 		if (text_is(start, (size_t)(end - start), "none"))
 			set.bypass_count = 0;
 		else if (set.bypass_count == BYPASS_MAX)
-			route_say(SAY_WARN, NULL, "PLAIT_BYPASS: only 58 blocks are kept; the others go through plait");
+			route_say(SAY_WARN, NULL,
+				  "PLAIT_BYPASS: only 58 blocks are kept; the others go through "
+				  "plait");
 		else if (block_parse(&set.bypass[set.bypass_count], start, end))
 			set.bypass_count++;
 		else
-			route_say(SAY_WARN, NULL, "PLAIT_BYPASS: not a list of CIDR blocks; what is not one is ignored");
+			route_say(SAY_WARN, NULL,
+				  "PLAIT_BYPASS: not a list of CIDR blocks; what is not one is "
+				  "ignored");
 	}
 }
 
@@ -349,7 +356,8 @@ static void socket_add(const char *path, const char *tail)
 	char *at = set.socket[set.sockets], *end = at + PATH_BYTES - 1;
 
 	if (text_len(path) + text_len(tail) >= PATH_BYTES) {
-		route_say(SAY_WARN, NULL, "the path of tunneld's socket is longer than a socket's can be");
+		route_say(SAY_WARN, NULL,
+			  "the path of tunneld's socket is longer than a socket's can be");
 		return;
 	}
 	at = put(at, end, path);

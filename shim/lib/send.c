@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sendto(), sendmsg(), sendmmsg(): only where they connect, that is MSG_FASTOPEN with an address. Everything else is
- * one flag test and the system call. The connecting send keeps its flag and only its address is replaced by the hole:
- * blocking, MSG_DONTWAIT and what is sent of the data are then the kernel's own behaviour without a cookie.
+ * sendto(), sendmsg(), sendmmsg(): only where they connect, that is MSG_FASTOPEN with an address.
+ * Everything else is one flag test and the system call. The connecting send keeps its flag and only
+ * its address is replaced by the hole: blocking, MSG_DONTWAIT and what is sent of the data are then
+ * the kernel's own behaviour without a cookie.
  */
 #include "shim/lib/shim.h"
 
@@ -19,8 +20,8 @@ static long fastopen(int fd, struct msghdr *m, int flags)
 	bool direct;
 	long r;
 
-	if (!addr_of_sockaddr(&dest, m->msg_name, m->msg_namelen) || tcp_kind_of(fd) != TCP_SOCKET ||
-	    !route_is_ours(&dest))
+	if (!addr_of_sockaddr(&dest, m->msg_name, m->msg_namelen) ||
+	    tcp_kind_of(fd) != TCP_SOCKET || !route_is_ours(&dest))
 		return sys_sendmsg(fd, m, flags);
 	memcpy(&family, m->msg_name, sizeof family);
 
@@ -88,7 +89,8 @@ long sendmmsg_hook(int fd, struct mmsghdr *m, unsigned count, int flags)
 	if (flags & MSG_FASTOPEN && m && count && m->msg_hdr.msg_name) {
 		struct msghdr copy = m->msg_hdr;
 
-		/* The first one connects; the rest are further sends, and a caller that is told 1 sends them itself. */
+		/* The first one connects; the rest are further sends, and a caller that is told 1
+		 * sends them itself. */
 		r = fastopen(fd, &copy, flags);
 		if (r >= 0) {
 			m->msg_len = (unsigned)r;
@@ -102,7 +104,8 @@ long sendmmsg_hook(int fd, struct mmsghdr *m, unsigned count, int flags)
 }
 
 #ifndef PLAIT_CMD /* plait run's trap uses the hooks, and keeps libc's own calls */
-EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len)
+EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa,
+		      socklen_t sa_len)
 {
 	return hook_return(sendto_hook(fd, buf, len, flags, sa, sa_len));
 }

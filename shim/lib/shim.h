@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libplait.so, inside. What is here: hooks on connection set-up and names (connect.c, send.c, names.c,
- * options.c, syscall.S), the rule which destinations are ours (route.c) and the question to tunneld (park.c). What
- * is not: any hook on a data call, any table of descriptors, allocation, lock, thread or libc call but
+ * libplait.so, inside. What is here: hooks on connection set-up and names (connect.c, send.c,
+ * names.c, options.c, syscall.S), the rule which destinations are ours (route.c) and the question
+ * to tunneld (park.c). What is not: any hook on a data call, any table of descriptors, allocation,
+ * lock, thread or libc call but
  * __errno_location(). What a socket is, the kernel and tunneld are asked each time.
  * Read first: connect.c; then tunneld/io/park.h for the other half of the conversation.
  *
- * Inside the library a result is the kernel's: negative errno. hook_return() turns it into libc's manner at the
- * exported symbol, and nowhere else.
+ * Inside the library a result is the kernel's: negative errno. hook_return() turns it into libc's
+ * manner at the exported symbol, and nowhere else.
  */
 #ifndef PLAIT_SHIM_H
 #define PLAIT_SHIM_H
@@ -33,8 +34,9 @@ static inline long hook_return(long r)
 }
 
 /*
- * A blocking call of ours must be a cancellation point as libc's own is: asynchronous cancellation around the
- * one system call, which is how libc did it itself. Weak: absent from a libc, nothing happens.
+ * A blocking call of ours must be a cancellation point as libc's own is: asynchronous cancellation
+ * around the one system call, which is how libc did it itself. Weak: absent from a libc, nothing
+ * happens.
  */
 extern int pthread_setcanceltype(int type, int *old) __attribute__((weak));
 static inline int cancel_open(void)
@@ -65,26 +67,32 @@ bool route_is_ours(const struct addr *dest);
 /* The socket paths to try in order; NULL after the last. */
 const char *route_socket(unsigned nth);
 /*
- * "libplait: connect to DEST: WHAT" on stderr, if PLAIT_LOG asks for the level. The first error or warning of a
- * process only: a loop of refused connects would say nothing new. dest may be NULL.
+ * "libplait: connect to DEST: WHAT" on stderr, if PLAIT_LOG asks for the level. The first error or
+ * warning of a process only: a loop of refused connects would say nothing new. dest may be NULL.
  */
 void route_say(enum say_level level, const struct addr *dest, const char *what);
-/* There is no tunnel for this one: says so, and what PLAIT_FALLBACK makes of it. True: connect it directly. */
+/* There is no tunnel for this one: says so, and what PLAIT_FALLBACK makes of it. True: connect it
+ * directly. */
 bool route_without_tunnel(const struct addr *dest, const char *why);
 
-/* addr.c of the shim: between the kernel's form and ours. False: not an IP address, or too short to be one. */
+/* addr.c of the shim: between the kernel's form and ours. False: not an IP address, or too short to
+ * be one. */
 bool addr_of_sockaddr(struct addr *out, const void *sa, socklen_t len);
-/* In the form of a socket of this domain: an IPv4 address on an AF_INET6 socket is v4-mapped. Returns the length. */
+/* In the form of a socket of this domain: an IPv4 address on an AF_INET6 socket is v4-mapped.
+ * Returns the length. */
 socklen_t addr_to_sockaddr(union sockaddr_any *out, const struct addr *a, int domain);
 
 /* park.c. Asks tunneld: 0, or -errno when nobody answers as tunneld does. */
-long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest, struct local_answer *answer);
+long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest,
+	      struct local_answer *answer);
 /*
- * Where a connect of fd, known to be unconnected TCP, has to go: 0 and *to filled, or -errno, the end of it.
- * *direct: connect to the destination itself.
+ * Where a connect of fd, known to be unconnected TCP, has to go: 0 and *to filled, or -errno, the
+ * end of it. *direct: connect to the destination itself.
  */
-long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to, socklen_t *to_len, bool *direct);
-/* The errno behind an ECONNRESET that may be tunneld's shutdown(). kind: LOCAL_READ_VERDICT or LOCAL_TAKE_VERDICT. */
+long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to,
+		socklen_t *to_len, bool *direct);
+/* The errno behind an ECONNRESET that may be tunneld's shutdown(). kind: LOCAL_READ_VERDICT or
+ * LOCAL_TAKE_VERDICT. */
 int park_reason(int fd, enum local_ask_kind kind);
 /* The same for a connect that ended with r. */
 long park_verdict(int fd, long r);

@@ -53,7 +53,8 @@ socklen_t addr_to_sockaddr(union sockaddr_any *out, const struct addr *a, int do
 }
 
 #ifndef PLAIT_CMD
-/* Hidden by the version script: ours alone, so that nobody's malloc debugger or sanitizer is called from a hook. */
+/* Hidden by the version script: ours alone, so that nobody's malloc debugger or sanitizer is called
+ * from a hook. */
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
 	unsigned char *t = to;

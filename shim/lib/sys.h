@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Raw system calls, x86_64 and aarch64: the shim calls no libc, so that one file loads under glibc
- * and musl, before any malloc, and cannot meet its own hooks. Results are the kernel's: -errno on failure.
+ * and musl, before any malloc, and cannot meet its own hooks. Results are the kernel's: -errno on
+ * failure.
  */
 #ifndef PLAIT_SHIM_SYS_H
 #define PLAIT_SHIM_SYS_H
@@ -19,7 +20,9 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 	register long r8 __asm__("r8") = e;
 	register long r9 __asm__("r9") = f;
 
-	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+	__asm__ volatile("syscall"
+			 : "=a"(r)
+			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return r;
 }
@@ -34,7 +37,10 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 	register long x4 __asm__("x4") = e;
 	register long x5 __asm__("x5") = f;
 
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+	__asm__ volatile("svc 0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
 	return x0;
 }
 #else
@@ -42,8 +48,8 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 #endif
 
 /*
- * In an argument that the kernel does not look at: this call was decided by the library, so the trap of `plait run`
- * (shim/cmd/trap.c) lets it pass.
+ * In an argument that the kernel does not look at: this call was decided by the library, so the
+ * trap of `plait run` (shim/cmd/trap.c) lets it pass.
  */
 #define SYS_MARK 0x74696c70
 
@@ -72,7 +78,8 @@ static inline long sys_getsockname(int fd, void *sa, socklen_t *len)
 {
 	return sys6(SYS_getsockname, fd, (long)sa, (long)len, 0, 0, 0);
 }
-static inline long sys_sendto(int fd, const void *buf, size_t len, int flags, const void *sa, socklen_t sa_len)
+static inline long sys_sendto(int fd, const void *buf, size_t len, int flags, const void *sa,
+			      socklen_t sa_len)
 {
 	return sys6(SYS_sendto, fd, (long)buf, (long)len, flags, (long)sa, (long)sa_len);
 }

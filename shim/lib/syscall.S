@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * syscall(2): the numbers that connect or name go to the hooks, all others straight through with six arguments. There is no frame, so a number that
- * returns twice or on another stack (vfork, clone) finds the stack as libc's own syscall() leaves it.
+ * syscall(2): the numbers that connect or name go to the hooks, all others straight through with six
+ * arguments. There is no frame, so a number that returns twice or on another stack (vfork, clone)
+ * finds the stack as libc's own syscall() leaves it.
  */
 #include <sys/syscall.h>
 

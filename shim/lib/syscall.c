@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where syscall.S jumps to. Its jump leaves registers and stack as the caller of syscall() made them, so seven
- * arguments arrive here by the ordinary convention, the one on the stack of x86_64 included.
+ * Where syscall.S jumps to. Its jump leaves registers and stack as the caller of syscall() made
+ * them, so seven arguments arrive here by the ordinary convention, the one on the stack of x86_64
+ * included.
  */
 #include "shim/lib/shim.h"
 
@@ -16,7 +17,8 @@ __attribute__((used)) long syscall_hooked(long n, long a, long b, long c, long d
 	case SYS_connect:
 		return hook_return(connect_hook(fd, (const void *)b, (socklen_t)c));
 	case SYS_sendto:
-		return hook_return(sendto_hook(fd, (const void *)b, (size_t)c, (int)d, (const void *)e, (socklen_t)f));
+		return hook_return(sendto_hook(fd, (const void *)b, (size_t)c, (int)d,
+					       (const void *)e, (socklen_t)f));
 	case SYS_sendmsg:
 		return hook_return(sendmsg_hook(fd, (const void *)b, (int)c));
 	case SYS_sendmmsg:

@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 #define WALK_SECONDS 1.0    /* at most one walk through /proc in this time */
-#define SPIN_SECONDS 0.0003 /* a verdict that overtook the application's connect(): it is about 10 us behind */
+/* A verdict that overtook the application's connect(), which is about 10 us behind. */
+#define SPIN_SECONDS 0.0003
 #define SOON_SECONDS 0.001
-#define SYN_PATIENCE 10.0   /* from our answer to the application's connect(); it may be stopped in between */
+/* From our answer to the application's connect(); it may be stopped in between. */
+#define SYN_PATIENCE 10.0
 
 enum {
 	LOOKS = 512,            /* pending connects looked at in one tick */
@@ -44,8 +46,8 @@ void slot_due(struct park *p, struct slot *s)
 }
 
 /*
- * Where the application is: 1 in SYN_SENT to us, 0 not yet, -1 gone: it gave up, or its socket went elsewhere. The hole swallows all SYNs, so SYN_SENT
- * is where it stays until we end it.
+ * Where the application is: 1 in SYN_SENT to us, 0 not yet, -1 gone: it gave up, or its socket went
+ * elsewhere. The hole swallows all SYNs, so SYN_SENT is where it stays until we end it.
  */
 static int application_waits(struct park *p, struct slot *s)
 {
@@ -147,7 +149,8 @@ static void due_again(struct park *p)
 		next = s->next;
 		if (s->state != DUE)
 			continue;
-		/* A callback below may end other slots, the next one among them: begin again after one. */
+		/* A callback below may end other slots, the next one among them: begin again after
+		 * one. */
 		if (!s->completes) {
 			fail_now(p, s);
 		} else if (complete_now(p, s, &fd)) {
@@ -159,7 +162,7 @@ static void due_again(struct park *p)
 	}
 }
 
-/* A turn of the loop without sleeping, for a moment; then the timer, whose grain is a millisecond. */
+/* Turns the loop without sleep, for a moment; then the timer, whose grain is a millisecond. */
 static void on_spin(struct ev_loop *loop, ev_idle *w, int events)
 {
 	struct park *p = w->data;
@@ -181,7 +184,8 @@ static void on_soon(struct ev_loop *loop, ev_timer *w, int events)
 	(void)events;
 	due_again(p);
 	if (p->due_count) {
-		/* Usually a millisecond settles it; a stopped application must not cost us a busy loop. */
+		/* Usually a millisecond settles it; a stopped application must not cost us a busy
+		 * loop. */
 		w->repeat = w->repeat < 0.02 ? w->repeat * 2 : w->repeat;
 		ev_timer_again(loop, w);
 	} else {
@@ -396,7 +400,8 @@ struct park *park_new(struct ev_loop *loop, const struct park_config *config,
 	p->bypass_count = config->bypass_count;
 	p->any_user = config->any_user;
 	p->listener = -1;
-	if (slots_init(p, config->streams_max) || memos_init(&p->verdicts, PARK_VERDICTS) || memos_init(&p->old_names, PARK_OLD_NAMES))
+	if (slots_init(p, config->streams_max) || memos_init(&p->verdicts, PARK_VERDICTS) ||
+	    memos_init(&p->old_names, PARK_OLD_NAMES))
 		goto no_memory;
 	ev_timer_init(&p->look, on_look, LOOK_SECONDS, LOOK_SECONDS);
 	ev_timer_init(&p->soon, on_soon, SOON_SECONDS, SOON_SECONDS);
@@ -440,7 +445,8 @@ void park_free(struct park *p)
 	ev_idle_stop(p->loop, &p->spin);
 	if (p->listener >= 0)
 		close(p->listener);
-	if (p->path_ino && !lstat(p->path, &st) && st.st_dev == p->path_dev && st.st_ino == p->path_ino)
+	if (p->path_ino && !lstat(p->path, &st) && st.st_dev == p->path_dev &&
+	    st.st_ino == p->path_ino)
 		unlink(p->path);
 	slots_close(p);
 	memos_close(&p->verdicts);

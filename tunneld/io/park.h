@@ -9,16 +9,16 @@
  *	park -> shim   PARKED hole  |  DIRECT  |  ERROR errno
  *	shim           connect(socket, hole), blocking or not as the application set it: SYN_SENT
  *	park           park_complete(): a socket bound to the hole connects to the application's
- *	               address and the crossing SYNs establish both; or park_fail(): shutdown() on our
- *	               copy, and the true errno is kept for the shim to ask
+ *	               address and the crossing SYNs establish both; or park_fail(): shutdown() on
+ *	               our copy, and the true errno is kept for the shim to ask
  *
  * A socket is known by its SO_COOKIE, which the kernel never gives twice and which dup, fork, exec
  * and SCM_RIGHTS do not change. Each question carries the socket itself, so nobody can ask about,
  * or park, a socket that is not his.
  *
  * We keep the application's socket open only while it is pending. That hides its close() from us,
- * so pending ones are looked at every 250 ms: no longer in SYN_SENT (timed out, AF_UNSPEC) is told by
- * TCP_INFO; closed is told by /proc/PID/fd of the caller, then of every process we may look into
+ * so pending ones are looked at every 250 ms: no longer in SYN_SENT (timed out, AF_UNSPEC) is told
+ * by TCP_INFO; closed is told by /proc/PID/fd of the caller, then of every process we may look into
  * (at most one such walk a second). What cannot be told (a caller of another user, another PID
  * namespace) stays until its verdict, which then leaves nothing behind either.
  *
@@ -52,33 +52,35 @@ struct park_caller {
 };
 
 /*
- * Callbacks run from the loop, and from inside park_complete() never. An id is over after on_cancel(), after
- * park_fail() or park_direct(), and after park_closed().
+ * Callbacks run from the loop, and from inside park_complete() never. An id is over after
+ * on_cancel(), after park_fail() or park_direct(), and after park_closed().
  */
 struct park_callbacks {
 	/*
-	 * An application wants dest. Answer now or later with park_complete() or park_fail(), or from
-	 * inside this call alone with park_direct().
+	 * An application wants dest. Answer now or later with park_complete() or park_fail(), or
+	 * from inside this call alone with park_direct().
 	 */
-	void (*on_connect)(void *ctx, park_id id, const struct addr *dest, const struct park_caller *who);
-	/* The end that park_complete() could not give at once: non-blocking, close-on-exec, the callee's. */
+	void (*on_connect)(void *ctx, park_id id, const struct addr *dest,
+			   const struct park_caller *who);
+	/* The end that park_complete() could not give at once: non-blocking, close-on-exec, the
+	 * callee's. */
 	void (*on_stream)(void *ctx, park_id id, int fd);
-	/* The application gave up: closed, disconnected, timed out or died. Nothing is owed to it. */
+	/* The application closed, disconnected, timed out or died. Nothing is owed to it. */
 	void (*on_cancel)(void *ctx, park_id id);
 };
 
 struct park_config {
-	const char *socket;         /* path; its directory is made if only the last part is missing */
-	bool any_user;              /* true: everybody may ask (mode 0666); false: we and root (0600) */
+	const char *socket; /* path; its directory is made if only the last part is missing */
+	bool any_user;      /* true: everybody may ask (mode 0666); false: we and root (0600) */
 	const struct cidr *bypass;  /* destinations that go direct; borrowed while the park lives */
 	size_t bypass_count;
-	size_t streams_max;         /* pending and live together; 0: 16384. Memory is taken at once. */
+	size_t streams_max; /* pending and live together; 0: 16384. Memory is taken at once. */
 };
 
 struct park_stats {
 	uint64_t pending, live;     /* now */
 	uint64_t asked, completed, failed, cancelled, bypassed;
-	uint64_t early;             /* accepted early: sockets that no black hole can hold (MPTCP) */
+	uint64_t early; /* accepted early: sockets that no black hole can hold (MPTCP) */
 	uint64_t malformed;         /* messages that our shim does not send */
 	uint64_t refused_user, refused_full;
 	uint64_t failed_by_errno[134];
@@ -88,19 +90,22 @@ struct park_stats {
 /* NULL: errno is set and *why a text that stays valid. */
 struct park *park_new(struct ev_loop *loop, const struct park_config *config,
 		      const struct park_callbacks *callbacks, void *ctx, const char **why);
-/* Pending connects end with ECONNRESET, without callbacks; live streams are their owners'. Unlinks the socket. */
+/* Pending connects end with ECONNRESET, without callbacks; live streams are their owners'. Unlinks
+ * the socket. */
 void park_free(struct park *p);
 
 /*
- * The far side is connected. True: *fd is the daemon's connected end, as for on_stream(). False: it comes by on_stream(), or
- * on_cancel() says that nobody waits for it any more. An id that is over is false and silent.
+ * The far side is connected. True: *fd is the daemon's connected end, as for on_stream(). False: it
+ * comes by on_stream(), or on_cancel() says that nobody waits for it any more. An id that is over
+ * is false and silent.
  */
 bool park_complete(struct park *p, park_id id, int *fd);
-/* The connect fails with this errno; also after a park_complete() that was false, as long as on_stream() did not come. */
+/* The connect fails with this errno; also after a park_complete() that was false, as long as
+ * on_stream() did not come. */
 void park_fail(struct park *p, park_id id, int error);
 /*
- * The same where not the destination is to blame: the application's stderr is told the reason. Inside on_connect() the
- * shim may then connect directly, if it is set so.
+ * The same where not the destination is to blame: the application's stderr is told the reason.
+ * Inside on_connect() the shim may then connect directly, if it is set so.
  */
 void park_unable(struct park *p, park_id id, int error, enum local_reason reason);
 /* Inside on_connect() only: it is going to take its time, and stderr is told why. */

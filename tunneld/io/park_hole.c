@@ -12,7 +12,8 @@
 
 static int tcp_socket(int family)
 {
-	return socket(family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	return socket(family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		      IPPROTO_TCP);
 }
 
 static int tcp_state(int fd)
@@ -23,7 +24,8 @@ static int tcp_state(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ? -1 : info.tcpi_state;
 }
 
-/* A random address of the range keeps the holes of many daemons apart, and strangers from finding them by habit. */
+/* A random address of the range keeps the holes of many daemons apart, and strangers from finding
+ * them by habit. */
 static struct addr place(int family, uint32_t chance)
 {
 	struct addr a = { .family = (uint8_t)family };
@@ -63,7 +65,8 @@ static bool local_of(int fd, struct addr *a)
 	return !getsockname(fd, (struct sockaddr *)&sa, &len) && !sockaddr_to_addr(a, &sa, len);
 }
 
-/* Loopback delivers inside the system call: a SYN that is not answered when connect() returns was swallowed. */
+/* Loopback delivers inside the system call: a SYN that is not answered when connect() returns was
+ * swallowed. */
 static bool swallows(const struct hole *h)
 {
 	int fd = tcp_socket(h->at.family);
@@ -87,9 +90,11 @@ bool hole_open(struct hole *h, int family, uint32_t chance)
 	h->at = place(family, chance);
 	if (h->listener < 0 || h->filler < 0)
 		goto fail;
-	/* Bound alone first, so that the port is nobody else's; shared afterwards, with sockets of our user only. */
+	/* Bound alone first, so that the port is nobody else's; shared afterwards, with sockets of
+	 * our user only. */
 	if (bind_at(h->listener, &h->at) || !local_of(h->listener, &h->at) ||
-	    setsockopt(h->listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) || listen(h->listener, 0))
+	    setsockopt(h->listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) ||
+	    listen(h->listener, 0))
 		goto fail;
 	/* The kernel's queue is full when it holds more than the backlog: 0 + 1. */
 	if (connect_to(h->filler, &h->at) < 0 && errno != EINPROGRESS)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bounded memory by socket cookie: the newest record of a cookie is found until as many newer ones as there is room for
- * were kept. Used for verdicts and for the names of streams that ended.
+ * A bounded memory by socket cookie: the newest record of a cookie is found until as many newer
+ * ones as there is room for were kept. Used for verdicts and for the names of streams that ended.
  */
 #ifndef PLAIT_IO_PARK_MEMO_H
 #define PLAIT_IO_PARK_MEMO_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The control socket: one question a connection, answered at once. What is not a question of our shim is counted and closed. */
+/* The control socket: one question a connection, answered at once. What is not a question of our
+ * shim is counted and closed. */
 #include "tunneld/io/park_slot.h"
 
 #include "common/local_msg.h"
@@ -45,7 +46,8 @@ static void on_door(struct ev_loop *loop, ev_io *w, int events)
 	(void)events;
 	if (fd < 0)
 		return;
-	/* Somebody else who found the door is not let in: the application's own socket says where it connects from. */
+	/* Somebody else who found the door is not let in: the application's own socket says where
+	 * it connects from. */
 	s->local = socket_local(s->copy);
 	if (sockaddr_to_addr(&peer, &sa, len) || !addr_eq(&peer, &s->local)) {
 		close(fd);
@@ -61,7 +63,8 @@ static void on_door(struct ev_loop *loop, ev_io *w, int events)
 		p->callbacks.on_stream(p->ctx, s->id, slot_live(p, s));
 }
 
-/* MPTCP sockets cannot be opened simultaneously: they are accepted now, and reset if it comes to nothing. */
+/* MPTCP sockets cannot be opened simultaneously: they are accepted now, and reset if it comes to
+ * nothing. */
 static bool early(struct park *p, struct slot *s, int family)
 {
 	int fd = hole_door(&s->hole_at, family, park_chance());
@@ -108,15 +111,18 @@ static bool bound_to_device(int fd)
 	char name[64] = "";
 	socklen_t len = sizeof name;
 
-	return !getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) && len > 1 && strcmp(name, "lo") != 0;
+	return !getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) && len > 1 &&
+	       strcmp(name, "lo") != 0;
 }
 
 /* The socket is consumed: kept in a slot or left to the caller to close (*kept). */
-static struct local_answer answer_park(struct park *p, const struct local_ask *ask, int fd, const struct ucred *who, bool *kept)
+static struct local_answer answer_park(struct park *p, const struct local_ask *ask, int fd,
+				       const struct ucred *who, bool *kept)
 {
 	struct park_caller caller = { .pid = who->pid, .uid = who->uid };
 	struct addr to = addr_unmap(&ask->dest), bound = socket_local(fd);
-	int domain = socket_int(fd, SOL_SOCKET, SO_DOMAIN, 0), protocol = socket_int(fd, SOL_SOCKET, SO_PROTOCOL, 0);
+	int domain = socket_int(fd, SOL_SOCKET, SO_DOMAIN, 0),
+	    protocol = socket_int(fd, SOL_SOCKET, SO_PROTOCOL, 0);
 	uint64_t cookie = socket_cookie(fd);
 	struct local_answer answer;
 	struct memo *verdict;
@@ -125,8 +131,8 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	park_id id;
 	int error;
 
-	if ((domain != AF_INET && domain != AF_INET6) || (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP_) || !cookie ||
-	    fstat(fd, &st)) {
+	if ((domain != AF_INET && domain != AF_INET6) ||
+	    (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP_) || !cookie || fstat(fd, &st)) {
 		p->stats.malformed++;
 		return ends_with(EOPNOTSUPP);
 	}
@@ -141,14 +147,16 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	}
 	s = slot_of_cookie(p, cookie);
 	if (s) {
-		/* The same socket again: its pending attempt was dissolved, or its stream ended and it was disconnected. */
+		/* The same socket again: its pending attempt was dissolved, or its stream ended and
+		 * it was disconnected. */
 		if (slot_waits(s))
 			slot_cancel(p, s);
 		else
 			park_closed(p, s->id);
 	}
-	/* A connect that failed unnoticed is answered by the next connect(), as the kernel does: with its error, or, when the
-	 * error was read already, with ECONNABORTED. Then the socket is fresh. */
+	/* A connect that failed unnoticed is answered by the next connect(), as the kernel does:
+	 * with its error, or, when the error was read already, with ECONNABORTED. Then the socket
+	 * is fresh. */
 	verdict = memos_find(&p->verdicts, cookie);
 	if (verdict) {
 		error = socket_int(fd, SOL_SOCKET, SO_ERROR, 0) ? verdict->error : ECONNABORTED;
@@ -236,7 +244,8 @@ static struct local_answer answer_verdict(struct park *p, const struct local_ask
 	return answer;
 }
 
-/* Names go with a 4-tuple: the same socket, disconnected and connected elsewhere, has its own again. */
+/* Names go with a 4-tuple: the same socket, disconnected and connected elsewhere, has its own
+ * again. */
 static struct local_answer answer_names(struct park *p, int fd)
 {
 	uint64_t cookie = socket_cookie(fd);
@@ -246,7 +255,8 @@ static struct local_answer answer_names(struct park *p, int fd)
 	struct memo *old;
 
 	p->stats.names_asked++;
-	if (s && peer.family ? addr_eq(&peer, &s->hole_at) : s && socket_tcp_state(fd) == TCP_SYN_SENT) {
+	if (s && peer.family ? addr_eq(&peer, &s->hole_at)
+			     : s && socket_tcp_state(fd) == TCP_SYN_SENT) {
 		dest = &s->dest;
 	} else if ((old = memos_find(&p->old_names, cookie))) {
 		if (addr_eq(&peer, &old->hole) && addr_eq(&local, &old->local))
@@ -285,7 +295,9 @@ static int one_descriptor(struct msghdr *m)
 	int fd = -1, count = 0;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+		size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
+				   ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+				   : 0;
 
 		for (size_t i = 0; i < n; i++) {
 			int got;
@@ -314,7 +326,10 @@ static bool question_read(struct question *q)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { bytes, sizeof bytes };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &control,
+			    .msg_controllen = sizeof control };
 	ssize_t n = recvmsg(q->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	struct local_answer answer = { .kind = LOCAL_NONE };
 	struct local_ask ask;
@@ -398,7 +413,8 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int events)
 	for (int n = 0; n < 16 && p->questions_open < QUESTIONS; n++) {
 		fd = accept4(p->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			    errno == ENOBUFS) {
 				ev_io_stop(loop, w);
 				ev_timer_set(&p->accept_later, EMFILE_SECONDS, 0);
 				ev_timer_start(loop, &p->accept_later);

@@ -15,7 +15,7 @@ uint32_t park_chance(void)
 {
 	uint32_t v = 0;
 
-	/* 4 bytes never come short; without the call (EINTR at boot) holes merely lie at one place. */
+	/* Four bytes never come short; without them holes merely lie at one place. */
 	(void)!getrandom(&v, sizeof v, 0);
 	return v;
 }
@@ -52,7 +52,12 @@ struct slot *slot_take(struct park *p, uint64_t cookie)
 		return NULL;
 	s = &p->slots[i - 1];
 	p->free_slot = s->next_free;
-	*s = (struct slot){ .state = PENDING, .park = p, .cookie = cookie, .copy = -1, .end = -1, .next_hash = *head };
+	*s = (struct slot){ .state = PENDING,
+			    .park = p,
+			    .cookie = cookie,
+			    .copy = -1,
+			    .end = -1,
+			    .next_hash = *head };
 	*head = i;
 	if (!++p->generation)
 		p->generation = 1;
@@ -144,7 +149,8 @@ struct hole *slot_hole(struct park *p, int family)
 	for (size_t i = 0; i < p->hole_count[f]; i++)
 		if (!best || p->holes[f][i].used < best->used)
 			best = &p->holes[f][i];
-	/* Not comfortable: dig one more. When that fails, the old ones still serve until the kernel finds no port. */
+	/* Not comfortable: dig one more. When that fails, the old ones still serve until the kernel
+	 * finds no port. */
 	if ((!best || best->used >= HOLE_COMFORT) && p->hole_count[f] < HOLES &&
 	    hole_open(&p->holes[f][p->hole_count[f]], family, park_chance())) {
 		best = &p->holes[f][p->hole_count[f]++];
@@ -187,7 +193,8 @@ void slots_close(struct park *p)
 
 		if (s->state == FREE)
 			continue;
-		/* Nobody is left to ask for a verdict: what can still be said is that there is no tunneld. */
+		/* Nobody is left to ask for a verdict: what can still be said is that there is no
+		 * tunneld. */
 		if (slot_waits(s) && s->copy >= 0 && socket_tcp_state(s->copy) == TCP_SYN_SENT)
 			shutdown(s->copy, SHUT_RDWR);
 		slot_release(p, s);

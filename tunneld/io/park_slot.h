@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The park's own insides, shared by park.c (verdicts, who gave up, the door of park.h), park_slot.c (slots and
- * holes) and park_question.c (the control socket). Nobody else includes it.
+ * The park's own insides, shared by park.c (verdicts, who gave up, the door of park.h), park_slot.c
+ * (slots and holes) and park_question.c (the control socket). Nobody else includes it.
  */
 #ifndef PLAIT_IO_PARK_SLOT_H
 #define PLAIT_IO_PARK_SLOT_H
@@ -41,7 +41,7 @@ struct slot {
 	struct addr dest, local, hole_at;
 	struct hole *hole;      /* NULL: EARLY */
 	int copy;               /* the application's socket, while pending; else -1 */
-	int end;                /* our end, until it is the daemon's; EARLY: the door, then the accepted socket */
+	int end; /* our end, until it is the daemon's; EARLY: the door, then the accepted socket */
 	bool door;              /* end is still the listening door */
 	pid_t pid;
 	uint32_t their_fd;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel says of a socket, asked each time: the park remembers nothing that can be asked. */
+/* What the kernel says of a socket, each time: the park keeps nothing that can be asked. */
 #ifndef PLAIT_IO_PARK_SOCKET_H
 #define PLAIT_IO_PARK_SOCKET_H
 
@@ -14,7 +14,8 @@ int socket_tcp_state(int fd);            /* TCP_... of <netinet/tcp.h>, -1: not 
 /* v4-mapped addresses are given as IPv4; family 0: none. */
 struct addr socket_local(int fd);
 struct addr socket_peer(int fd);
-/* The source address a direct connection would have had: a route lookup, by a UDP socket that sends nothing. */
+/* The source address a direct connection would have had: a route lookup, by a UDP socket that sends
+ * nothing. */
 struct addr socket_source_towards(const struct addr *dest);
 
 #endif
