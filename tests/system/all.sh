@@ -8,7 +8,7 @@ for script in shim smoke paths programs transfer streams semantics hostile; do
 	[ -x $script.sh ] || continue
 	args=()
 	case $script in
-	programs | semantics) args=("$@") ;;
+	programs | semantics | transfer | streams) args=("$@") ;;
 	esac
 	out=$(./$script.sh "${args[@]}")
 	rc=$?

@@ -293,3 +293,15 @@ lab_end() {
 	[ $lab_failed -eq 0 ]
 	exit
 }
+
+# Puts standard input between the markers MARK:begin and MARK:end of tests/system/README.md.
+lab_write() {
+	python3 -c '
+import sys
+path, mark = sys.argv[1:]
+text = open(path, encoding="utf-8").read()
+head, rest = text.split(f"<!-- {mark}:begin -->")
+tail = rest.split(f"<!-- {mark}:end -->")[1]
+open(path, "w", encoding="utf-8").write(f"{head}<!-- {mark}:begin -->\n{sys.stdin.read()}<!-- {mark}:end -->{tail}")
+' "$LAB_ROOT/tests/system/README.md" "$1"
+}

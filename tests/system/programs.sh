@@ -239,14 +239,6 @@ both_paths_carried() {
 lab_ok "no connection left at the client" lab_until 15 "no connection at c" lab_quiet c
 lab_ok "no connection left at the gateway" lab_until 15 "no connection at g" lab_quiet g
 if [ -n "$write" ]; then
-	printf '%s\n' "${table[@]}" | python3 -c '
-import sys, datetime
-path = sys.argv[1]
-text = open(path, encoding="utf-8").read()
-head, rest = text.split("<!-- programs:begin -->")
-tail = rest.split("<!-- programs:end -->")[1]
-rows = "| program | what | result | ms |\n|---|---|---|---|\n" + sys.stdin.read()
-open(path, "w", encoding="utf-8").write(head + "<!-- programs:begin -->\n" + rows + "<!-- programs:end -->" + tail)
-' "$LAB_ROOT/tests/system/README.md"
+	printf '%s\n' '| program | what | result | ms |' '|---|---|---|---|' "${table[@]}" | lab_write programs
 fi
 lab_end

@@ -35,13 +35,13 @@ start() { # CASE [ADDRESS]: the application, in the background
 	PLAIT_SOCKET=$LAB/c.sock nsenter --net=/run/netns/c -- "${under[@]}" python3 "$probe" client "$1" "${2:-$SERVER}" \
 		>"$LAB/out" 2>&1 &
 	app_pid=$!
+	disown # or bash would tell of each kill -9
 }
 server_saw() {
 	grep -q "^$1 " "$LAB/seen"
 }
 finish() { # CASE [server]: keeps what both saw
 	lab_until 60 "the application of $1 ($how)" app_ended || kill -9 "$app_pid"
-	wait "$app_pid" 2>/dev/null
 	app[$1,$how]=$(grep -v '^READY' "$LAB/out" | tail -1)
 	saw[$1,$how]=-
 	if [ -n "${2:-}" ]; then
@@ -151,13 +151,6 @@ for case in $cases kill-client-tunneld kill-gateway-tunneld; do
 done
 [ -z "${V:-}" ] || echo "$table"
 if [ -n "$write" ]; then
-	python3 - "$LAB_ROOT/tests/system/README.md" "$table" <<-'PY'
-	import sys
-	path, table = sys.argv[1:]
-	text = open(path, encoding="utf-8").read()
-	head, rest = text.split("<!-- semantics:begin -->")
-	tail = rest.split("<!-- semantics:end -->")[1]
-	open(path, "w", encoding="utf-8").write(f"{head}<!-- semantics:begin -->\n{table.strip()}\n<!-- semantics:end -->{tail}")
-	PY
+	echo -n "$table" | lab_write semantics
 fi
 lab_end

@@ -3,10 +3,14 @@
 # Many concurrent streams of mixed sizes through one pair of tunnelds: all intact. Then the memory that an idle
 # stream costs in each tunneld (resident bytes, before and after opening them).
 #
-# usage: streams.sh [--short] [COUNT]      default 1000; --short: 200
+# usage: streams.sh [--short | --write] [COUNT]      default 1000; --short: 200; --write: tests/system/README.md
 . "$(dirname "$0")/lab.sh"
 
-count=1000
+count=1000 write=''
+if [ "${1:-}" = --write ]; then
+	write=1
+	shift
+fi
 if [ "${1:-}" = --short ]; then
 	count=200
 	shift
@@ -19,7 +23,8 @@ lab_spawn server s python3 "$LAB_ROOT/tests/system/streams.py" server "$SERVER" 
 lab_tunnelds && lab_until 10 "the server" lab_listens s 8100 || { lab_ok "the lab starts" false; lab_end; }
 
 load() {
-	lab_shim python3 "$LAB_ROOT/tests/system/streams.py" load "$SERVER" 8100 "$1" "$2"
+	lab_shim python3 "$LAB_ROOT/tests/system/streams.py" load "$SERVER" 8100 "$1" "$2" | tee -a "$LAB/loads"
+	return "${PIPESTATUS[0]}"
 }
 rss() { # resident bytes of the tunneld of a side
 	local pid=lab_pid_$1
@@ -36,7 +41,7 @@ lab_shim python3 "$LAB_ROOT/tests/system/streams.py" idle "$SERVER" 8100 "$count
 exec 9>"$LAB/hold"
 lab_ok "$count idle streams open" lab_until 60 "idle streams" grep -q READY "$LAB/idle.out"
 echo "memory per idle stream: client $((($(rss c) - before_c) / count)) bytes," \
-	"gateway $((($(rss g) - before_g) / count)) bytes (resident, $count streams, in tunnelds that are new)"
+	"gateway $((($(rss g) - before_g) / count)) bytes (resident, $count streams, in tunnelds that are new)" | tee "$LAB/memory"
 exec 9>&-
 wait $! 2>/dev/null
 server_heard() { [ "$(grep -c '^server: ' "$LAB/server.log")" -ge "$count" ]; }
@@ -53,4 +58,5 @@ lab_ok "$count more over the same tunnelds" load "$count" 2
 lab_ok "the server saw nothing wrong" test ! -s "$LAB/server.log"
 lab_ok "no connection left at the client" nothing_left c
 lab_ok "no connection left at the gateway" nothing_left g
+[ -z "$write" ] || sed 's/^/- /' "$LAB/memory" "$LAB/loads" | lab_write streams
 lab_end

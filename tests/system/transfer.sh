@@ -3,10 +3,16 @@
 # A long transfer each way by an unmodified curl, with one path cut and restored five times: the same SHA-256, and
 # how long the receiver saw nothing. Prints one line a direction.
 #
-# usage: transfer.sh [--short] [BYTES]      default 1 GiB each way; --short: 48 MB, two cuts
+# usage: transfer.sh [--short | --write] [BYTES]      default 1 GiB each way; --short: 48 MB, two cuts
+#	--write: the lines in tests/system/README.md
 # RATE1, RATE2: rates of the links (default 300M, 150M; short 80M, 40M). GAP_MAX_MS: longest gap allowed, default 1000
 . "$(dirname "$0")/lab.sh"
 
+write=''
+if [ "${1:-}" = --write ]; then
+	write=1
+	shift
+fi
 bytes=1073741824 cuts=5 every=3 dark=1 gap_max=${GAP_MAX_MS:-1000}
 rate1=${RATE1:-300M} rate2=${RATE2:-150M}
 if [ "${1:-}" = --short ]; then
@@ -30,6 +36,10 @@ plan_cuts() { # of path $1
 
 # Judges the JSON of httpd.py's receive() in file $1; $2 names the direction.
 verdict() {
+	judge "$@" | tee -a "$LAB/verdicts"
+	return "${PIPESTATUS[0]}"
+}
+judge() {
 	python3 - "$1" "$2" "$sha" "$bytes" "$gap_max" "$cuts" <<-'PY'
 	import json, sys
 	path, name, sha, want, gap_max, cuts = sys.argv[1:]
@@ -73,4 +83,5 @@ if [ $cuts -gt 2 ]; then
 fi
 lab_ok "client: no connection left" lab_until 10 "no connection at c" lab_quiet c
 lab_ok "gateway: no connection left" lab_until 10 "no connection at g" lab_quiet g
+[ -z "$write" ] || sed 's/^/- /' "$LAB/verdicts" | lab_write transfer
 lab_end
