@@ -497,7 +497,8 @@ static void check_open_result(struct end *e, enum open_result result)
 	/* The destination connected, and crashed before we knew. */
 	if (result == OPEN_RESET && e->stream->dials && e->stream->gateway[0].death == DEATH_ABORTED)
 		return;
-	if (result == OPEN_TIMED_OUT && (slow || patience_us < 15 * USEC_PER_S))
+	/* OPEN_RESET: it was the gateway that lost patience. */
+	if ((result == OPEN_TIMED_OUT || result == OPEN_RESET) && (slow || patience_us < 15 * USEC_PER_S))
 		return;
 	if (w->outage_count[client] && w->outages[client][w->outage_count[client] - 1].until_us > e->born_us)
 		return;

@@ -55,7 +55,7 @@ try() {
 	fi
 	ms=$(((${EPOCHREALTIME/./} - start) / 1000))
 	[ -z "${V:-}" ] || echo "$verdict  $program: $what ($ms ms)"
-	version=$({ "${program%% *}" --version || "${program%% *}" -V; } 2>&1 | grep -Eom1 '[0-9]+(\.[0-9]+)+[a-z0-9]*')
+	version=$({ "${program%% *}" --version || "${program%% *}" -V; } 2>&1 | grep -Eom1 '[0-9]+(\.[0-9]+)+[a-z0-9]*' | head -1)
 	table+=("| $program ${version:-} | $what | $verdict | $ms |")
 }
 

@@ -888,8 +888,8 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 			conn_free_acked(c);
 		return;
 	}
-	/* pm_move(): the first subflow is where its initiator is. */
-	if (!s->initiator && !s->join && s->stage == SUB_LIVE && c->engine->config.form == SEGMENT_SEALED)
+	/* pm_move(): a subflow is where its initiator is. */
+	if (!s->initiator && s->stage != SUB_OPENING && c->engine->config.form == SEGMENT_SEALED)
 		conn_sub_path(s, path);
 	c->last_rcv = s;
 

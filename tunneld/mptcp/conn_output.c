@@ -386,7 +386,8 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 	took = subflow_send(&s->sf, want, from.v, last, conn_rcv_window(c), options_room(s), now_us, &seg, &d);
 	if (!took)
 		return false;
-	sent_map_add(&s->sent, d.seq, took, from, again);
+	/* A second copy may be lost like the first: it can be reinjected, too. */
+	sent_map_add(&s->sent, d.seq, took, from, false);
 	if (again) {
 		c->reinjected_bytes += took;
 	} else {

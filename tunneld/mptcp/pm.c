@@ -83,12 +83,19 @@ uint16_t pm_port(struct engine *e, peer_id peer)
 	return 0;
 }
 
-static path_id another_up(const struct engine *e, peer_id peer, path_id than)
+/* Up, or else in doubt. */
+static path_id another_path(const struct engine *e, peer_id peer, path_id than)
 {
-	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
-		if (id != than && e->paths[id].state == PATH_UP)
+	path_id doubtful = PATH_NONE;
+
+	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		if (id == than || e->paths[id].state == PATH_DOWN)
+			continue;
+		if (e->paths[id].state == PATH_UP)
 			return id;
-	return PATH_NONE;
+		doubtful = id;
+	}
+	return doubtful;
 }
 
 bool pm_move(struct sub *s)
@@ -102,13 +109,13 @@ bool pm_move(struct sub *s)
 		return false;
 	if (c->state == M_TIME_WAIT && s->stage == SUB_CLOSING)
 		/* The last DATA_ACK goes with our FIN; there will be no other subflow for it. */
-		other = another_up(e, c->peer, s->path);
+		other = another_path(e, c->peer, s->path);
 	else if (s->initiator && !s->join && !c->fully)
 		/* RFC 8684 3.2: no join before a DSS of the peer has come. */
 		other = pm_next_path(e, c->peer, s->path);
 	else if (!s->initiator && !s->join && s->stage == SUB_LIVE && c->sub_count == 1)
 		/* We cannot join, and the initiator may not know that we need it. */
-		other = another_up(e, c->peer, s->path);
+		other = another_path(e, c->peer, s->path);
 	if (other == s->path || other == PATH_NONE)
 		return false;
 	conn_sub_path(s, other);
@@ -313,13 +320,17 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 			if (c->subs[i]->path == path || !its || its->state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
 				old = c->subs[i];
 		}
-		if (old)
+		/* In M_TIME-WAIT the loss of the last one would be the end. */
+		if (old && c->state == M_TIME_WAIT)
+			conn_sub_free(old);
+		else if (old)
 			conn_sub_lost(old, now_us);
 	}
 	s = conn_sub_new(c, path, seg->dst_port, seg->src_port);
 	if (!s) {
 		count(e->counters, CNT_MPJoinRejected);
 		refuse_join(e, path, seg, REASON_PROHIBITED);
+		conn_sub_gone(c, now_us);
 		return;
 	}
 	s->join = true;
@@ -442,7 +453,7 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 
 		next = s->path_next;
 		/* What it sent last goes out on another path at once: the timer of the first try means nothing there. */
-		if (s->stage != SUB_CLOSING && pm_move(s)) {
+		if (pm_move(s)) {
 			subflow_path_alive(&s->sf, now_us);
 			if (s->stage == SUB_LIVE)
 				subflow_ack_now(&s->sf);
