@@ -26,15 +26,16 @@ if ! "$tmp/base/build/tests/sim/sim" --seeds "$SEEDS" --jobs 2 >"$tmp/base.log";
 fi
 
 passed=0 failed=0
-while IFS='|' read -r file change text; do
-	case $file in '' | '#'*) continue ;; esac
+while IFS='|' read -r files change text; do
+	case $files in '' | '#'*) continue ;; esac
 	case $text in *"$ONLY"*) ;; *) continue ;; esac
 	rm -rf "$tmp/mutant"
 	cp -a "$tmp/base" "$tmp/mutant"
 	verdict=
-	sed -i -E "$change" "$tmp/mutant/$file"
-	if cmp -s "$tmp/base/$file" "$tmp/mutant/$file"; then
-		verdict="NOT CAUGHT: the row changes nothing in $file"
+	# shellcheck disable=SC2086 # a pattern
+	(cd "$tmp/mutant" && sed -i -E "$change" $files)
+	if diff -rq -x build "$tmp/base" "$tmp/mutant" >/dev/null; then
+		verdict="NOT CAUGHT: the row changes nothing in $files"
 	elif ! build "$tmp/mutant"; then
 		verdict="NOT CAUGHT: it does not compile"
 	else

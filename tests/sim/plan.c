@@ -80,7 +80,7 @@ static struct path_plan path_of(struct rnd *r)
 static struct end_plan end_of(struct rnd *r)
 {
 	struct end_plan e = {
-		.total = rnd_percent(r, 15) ? 0 : rnd_percent(r, 3) ? rnd_log(r, 1, 2000000) : rnd_log(r, 1, 200000),
+		.total = rnd_percent(r, 15) ? 0 : rnd_percent(r, 10) ? rnd_log(r, 200000, 20000000) : rnd_log(r, 1, 1000000),
 		.write_max = (uint32_t)(rnd_percent(r, 50) ? 65536 : rnd_log(r, 1, 65536)),
 		.read_max = (uint32_t)(rnd_percent(r, 60) ? 1 << 20 : rnd_log(r, 100, 65536)),
 		.finish = rnd_percent(r, 8) ? FINISH_ABORT : FINISH_SHUTDOWN,
@@ -90,8 +90,6 @@ static struct end_plan end_of(struct rnd *r)
 	/* many tiny writes cost time and teach nothing new */
 	if (e.total / e.write_max > 300)
 		e.write_max = (uint32_t)(e.total / 300);
-	if (e.total / e.read_max > 1000)
-		e.read_max = (uint32_t)(e.total / 1000);
 	if (rnd_percent(r, 30)) {
 		e.gap_ppm = (uint32_t)rnd_log(r, 1000, 1000000);
 		e.gap_us = rnd_log(r, 100, usec_min(3 * USEC_PER_S, 3 * USEC_PER_S * 1000000 / e.gap_ppm / (1 + e.total / e.write_max) + 100));
@@ -117,6 +115,9 @@ static struct stream_plan stream_of(struct rnd *r, unsigned clients)
 
 	for (unsigned i = 0; i < 2; i++)
 		s.ends[i] = end_of(r);
+	for (unsigned i = 0; i < 2; i++)
+		if (s.ends[!i].total / s.ends[i].read_max > 1000)
+			s.ends[i].read_max = (uint32_t)(s.ends[!i].total / 1000);
 	/* A slow reader is one thing, one who takes hours another: a minute in all, about. */
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t reads = 2 * s.ends[!i].total / s.ends[i].read_max + s.ends[!i].total / 1000 + 1;

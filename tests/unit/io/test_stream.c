@@ -155,7 +155,7 @@ static void test_bytes_go_both_ways(void)
 
 static void test_an_urgent_byte_is_a_byte(void)
 {
-	char buf[8];
+	char buf[8] = "";
 	size_t n, total = 0;
 
 	up();
