@@ -3,7 +3,7 @@
  * One MPTCP connection and its subflows. What is here: keys, data sequence space, windows, what the host is still to
  * be told. What is not: the host's door and the tables that find a connection (engine.c), one subflow's TCP (tcp/).
  * conn.c: birth, death, facts for status. conn_input.c: what a segment or the clock means. conn_output.c: what goes
- * next. conn_close.c: the closure FSM, fast close. pm.c: addresses and joins. Read first: this file.
+ * next. conn_reinject.c: data that hangs on a silent subflow. conn_close.c: the closure FSM, fast close. pm.c: addresses and joins. Read first: this file.
  */
 #ifndef PLAIT_MPTCP_CONN_H
 #define PLAIT_MPTCP_CONN_H
@@ -191,13 +191,21 @@ void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, us
 void conn_consumed(struct conn *c, size_t len, usec_t now_us);
 /* The subflow is gone (reset, given up, path gone): its data goes elsewhere, it is freed. */
 void conn_sub_lost(struct sub *s, usec_t now_us);
+/* Lets go what is acknowledged as data and by every subflow that sent it. */
+void conn_free_acked(struct conn *c);
+void conn_data_progress(struct conn *c, usec_t now_us);
+
+/* --- conn_reinject.c --- */
+/* Data to be sent again on another subflow than the one with that id. */
+void conn_reinject_add(struct conn *c, struct dsn start, struct dsn end, uint32_t from);
+void conn_reinject_all(struct sub *s);           /* all it has in flight, whoever will carry it */
+void conn_reinject_stale(struct conn *c, usec_t now_us); /* a new way is open: what hangs on the silent goes there */
+bool conn_another_usable(const struct sub *s);
 /* What it has in flight is queued for the others. */
 void conn_sub_reinject(struct sub *s, usec_t now_us);
 void conn_sub_suspect(struct sub *s, usec_t now_us);
 void conn_sub_alive(struct sub *s, usec_t now_us);
-/* Lets go what is acknowledged as data and by every subflow that sent it. */
-void conn_free_acked(struct conn *c);
-void conn_data_progress(struct conn *c, usec_t now_us);
+void conn_drop_dead_subs(struct conn *c, usec_t now_us);
 
 /* --- conn_output.c --- */
 /* One action, if there is one. */
