@@ -2,8 +2,10 @@
 /*
  * One MPTCP connection and its subflows. What is here: keys, data sequence space, windows, what the host is still to
  * be told. What is not: the host's door and the tables that find a connection (engine.c), one subflow's TCP (tcp/).
- * conn.c: birth, death, facts for status. conn_input.c: what a segment or the clock means. conn_output.c: what goes
- * next. conn_reinject.c: data that hangs on a silent subflow. conn_close.c: the closure FSM, fast close. pm.c: addresses and joins. Read first: this file.
+ * conn.c: birth, death, subflows. conn_open.c: MP_CAPABLE. conn_input.c: what a segment means, conn_data.c: its data,
+ * conn_timer.c: what the clock means. conn_output.c: what goes next, conn_options.c: with which options,
+ * conn_reinject.c: and again on which other subflow. conn_close.c: the closure FSM, fast close. pm.c, pm_join.c: addresses
+ * and joins. Read first: this file.
  */
 #ifndef PLAIT_MPTCP_CONN_H
 #define PLAIT_MPTCP_CONN_H
@@ -182,18 +184,25 @@ uint32_t conn_rcv_window(const struct conn *c);
 /* Moves the right edge with what was read and the limit. */
 void conn_update_rcv_edge(struct conn *c);
 
-/* --- conn_input.c --- */
-void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t now_us);
+/* --- conn_open.c --- */
 /* A SYN for no subflow, or a stray segment. */
 void conn_stranger(struct engine *e, path_id path, const struct segment *seg, usec_t now_us);
-void conn_timeout(struct conn *c, usec_t now_us);
 void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us);
+
+/* --- conn_input.c --- */
+void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t now_us);
+
+/* --- conn_data.c --- */
 void conn_consumed(struct conn *c, size_t len, usec_t now_us);
-/* The subflow is gone (reset, given up, path gone): its data goes elsewhere, it is freed. */
-void conn_sub_lost(struct sub *s, usec_t now_us);
 /* Lets go what is acknowledged as data and by every subflow that sent it. */
 void conn_free_acked(struct conn *c);
 void conn_data_progress(struct conn *c, usec_t now_us);
+
+/* The subflow is gone (reset, given up, path gone): its data goes elsewhere, it is freed. */
+void conn_sub_lost(struct sub *s, usec_t now_us);
+
+/* --- conn_timer.c --- */
+void conn_timeout(struct conn *c, usec_t now_us);
 
 /* --- conn_reinject.c --- */
 /* Data to be sent again on another subflow than the one with that id. */

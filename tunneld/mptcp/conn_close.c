@@ -2,7 +2,9 @@
 /* What the steps of the closure FSM (conn_state.h) ask for; fast close, RFC 8684 3.5; the end of a connection by a fault. */
 #include "tunneld/mptcp/conn.h"
 
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
+#include "tunneld/mptcp/token.h"
 
 static void reset_sub(struct sub *s, bool fast)
 {
@@ -173,4 +175,95 @@ void conn_sub_gone(struct conn *c, usec_t now_us)
 		if (c->client)
 			c->join_us = now_us;
 	}
+}
+
+/* --- the peer ended it, or one subflow of it --- */
+
+/*
+ * RFC 9293 3.10.7.4, CLOSING and LAST-ACK: a peer that has forgotten the connection has had our DATA_FIN; only its DATA_ACK
+ * was lost. True: so it is here.
+ */
+static bool only_last_ack_lost(struct conn *c, usec_t now_us)
+{
+	if (!c->fin_sent || c->fin_acked || !dsn_eq(c->snd_una, c->queue.end) || (c->state != M_CLOSING && c->state != M_LAST_ACK))
+		return false;
+	c->fin_acked = true;
+	c->fin_resend_us = USEC_NEVER;
+	conn_input_close(c, IN_DATA_FIN_ACKED, now_us);
+	return true;
+}
+
+void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *why = segment_mptcp(seg, MP_TCPRST);
+	uint8_t reason = why ? why->tcprst.reason : REASON_UNSPECIFIED;
+
+	if (why)
+		count(c->engine->counters, CNT_MPRstRx);
+	if (c->state == M_OPENING && !s->join) {
+		conn_fail(c, reason == REASON_PROHIBITED ? OPEN_PROHIBITED : reason == REASON_NO_RESOURCES ? OPEN_NO_RESOURCES :
+			  c->client && c->engine->config.form == SEGMENT_PLAIN ? OPEN_REFUSED : OPEN_RESET, 0, false, now_us);
+		return;
+	}
+	if (s->join && s->initiator && s->stage != SUB_LIVE && s->stage != SUB_CLOSING) {
+		path_id path = s->path;
+		bool refused = reason == REASON_PROHIBITED || reason == REASON_MPTCP_ERROR;
+
+		count(c->engine->counters, CNT_MPJoinRejected);
+		conn_sub_free(s);
+		pm_join_failed(c, path, refused, now_us);
+		/*
+		 * seeds: fast close by RST. The peer does not know the token, and nothing else of the connection lives: it was
+		 * closed there and we missed it.
+		 */
+		if (reason == REASON_MPTCP_ERROR && !conn_has_living_sub(c) && !only_last_ack_lost(c, now_us)) {
+			conn_fail(c, OPEN_RESET, 0, true, now_us);
+			return;
+		}
+		conn_sub_gone(c, now_us);
+		return;
+	}
+	/* A RST of one subflow alone gives its reason; without one the peer knows nothing of it. */
+	if (!why && s->stage == SUB_LIVE && c->sub_count == 1)
+		only_last_ack_lost(c, now_us);
+	conn_sub_lost(s, now_us);
+}
+
+/* MP_FASTCLOSE, RFC 8684 3.5, on a RST or an ACK. True: the connection has ended. */
+bool conn_fastclose_received(struct sub *s, const struct segment *seg, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *fc = segment_mptcp(seg, MP_FASTCLOSE);
+
+	if (!fc)
+		return false;
+	count(c->engine->counters, CNT_MPFastcloseRx);
+	/* RFC 8684 3.5: a wrong key leaves the connection alive (the RST, if it is one, still ends its subflow). */
+	if (fc->fastclose.receiver_key != c->local_key || !c->remote_key_known) {
+		count(c->engine->counters, CNT_MPFastcloseBadKey);
+		return false;
+	}
+	/* The key is proof enough: the sequence number of its RST may be beyond data that was lost. */
+	conn_fail(c, OPEN_RESET, 0, true, now_us);
+	return true;
+}
+
+/*
+ * A RST with MP_FASTCLOSE for a subflow that has gone already (another RST overtook it): the key still names the
+ * connection, and without its subflow it would learn of its end only by its timeout.
+ */
+void conn_late_fastclose(struct engine *e, path_id path, const struct mptcp_option *fc, usec_t now_us)
+{
+	uint32_t token;
+	struct dsn idsn;
+	struct conn *c;
+
+	token_of_key(fc->fastclose.receiver_key, &token, &idsn);
+	c = engine_token_find(e, token);
+	if (!c || c->local_key != fc->fastclose.receiver_key || c->peer != e->paths[path].peer || !c->remote_key_known ||
+	    c->state == M_CLOSED)
+		return;
+	count(e->counters, CNT_MPFastcloseRx);
+	conn_fail(c, OPEN_RESET, 0, true, now_us);
 }

@@ -2,9 +2,8 @@
 /* What a connection does next: news for its host, what its subflows owe, reinjections, new data. One action a call. */
 #include "tunneld/mptcp/conn.h"
 
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
-#include "tunneld/mptcp/token.h"
-#include "tunneld/wire/checksum.h"
 #include "tunneld/wire/option_rules.h"
 
 #include <assert.h>
@@ -15,7 +14,7 @@ enum {
 	FASTCLOSE_TRIES = 3,             /* RFC 8684 3.5 */
 	FIN_RESEND_MAX_US = 10 * 1000 * 1000,
 	STUCK_US = 1000 * 1000,
-	DROP_LOOK_US = 31 * 1000 * 1000, /* just after PATH_AWAY_US of conn_input.c */
+	DROP_LOOK_US = 31 * 1000 * 1000, /* just after PATH_AWAY_US of conn_reinject.c */
 	LATE_US = 1000,                  /* a timer that is due but moves nothing is looked at again then */
 };
 
@@ -68,188 +67,6 @@ static bool tell_output(struct conn *c, struct action *act)
 	}
 }
 
-/* --- options --- */
-
-static void put_option(struct segment *seg, const struct mptcp_option *opt)
-{
-	if (seg->mptcp_count < SEGMENT_MPTCP_MAX)
-		seg->mptcp[seg->mptcp_count++] = *opt;
-}
-
-static struct dsn data_ack_of(const struct conn *c)
-{
-	return dsn_add(c->reorder.next, c->peer_fin_in_order ? 1 : 0);
-}
-
-static struct mptcp_option dss_of(const struct conn *c)
-{
-	struct mptcp_option opt = { .subtype = DSS };
-
-	if (c->remote_key_known) {
-		opt.dss.has_ack = true;
-		/* RFC 8684 3.3.1: data that came with 64 bits is acknowledged with 64. */
-		opt.dss.ack_is_64 = c->peer_dsn64;
-		opt.dss.data_ack = c->peer_dsn64 ? data_ack_of(c).v : (uint32_t)data_ack_of(c).v;
-	}
-	return opt;
-}
-
-static void handshake_options(const struct sub *s, struct segment *seg)
-{
-	const struct conn *c = s->conn;
-	bool ack = seg->flags & TCP_ACK;
-	struct mptcp_option opt = { 0 };
-	uint8_t hmac[32];
-
-	if (!s->join) {
-		opt.subtype = MP_CAPABLE;
-		opt.capable.version = 1;
-		opt.capable.flags = (uint8_t)(MPC_HMAC_SHA256 | (c->checksum ? MPC_CHECKSUM : 0));
-		opt.capable.keys = ack ? 1 : 0;
-		opt.capable.sender_key = c->local_key;
-	} else {
-		opt.subtype = MP_JOIN;
-		opt.join.form = ack ? JOIN_SYNACK : JOIN_SYN;
-		opt.join.backup = s->backup_local;
-		opt.join.addr_id = s->local_addr_id;
-		opt.join.token = c->remote_token;
-		opt.join.nonce = s->local_nonce;
-		if (ack) {
-			token_join_hmac(c->local_key, c->remote_key, s->local_nonce, s->remote_nonce, hmac);
-			memcpy(opt.join.hmac, hmac, 8);
-		}
-	}
-	put_option(seg, &opt);
-}
-
-static void third_ack_option(const struct sub *s, struct segment *seg)
-{
-	const struct conn *c = s->conn;
-	struct mptcp_option opt = { .subtype = MP_JOIN, .join = { .form = JOIN_ACK } };
-	uint8_t hmac[32];
-
-	token_join_hmac(c->local_key, c->remote_key, s->local_nonce, s->remote_nonce, hmac);
-	memcpy(opt.join.hmac, hmac, sizeof opt.join.hmac);
-	put_option(seg, &opt);
-}
-
-/* RFC 8684 3.1: both keys on the third ACK, and again until the peer shows by a DSS that it has them. */
-static bool keys_owed(const struct sub *s)
-{
-	return s->initiator && !s->join && !s->conn->fully;
-}
-
-static struct mptcp_option both_keys(const struct conn *c)
-{
-	return (struct mptcp_option){
-		.subtype = MP_CAPABLE,
-		.capable = {
-			.version = 1, .keys = 2, .sender_key = c->local_key, .receiver_key = c->remote_key,
-			.flags = (uint8_t)(MPC_HMAC_SHA256 | (c->checksum ? MPC_CHECKSUM : 0)),
-		},
-	};
-}
-
-/* Most that conn_options() adds to a segment with payload. */
-static uint32_t options_room(const struct sub *s)
-{
-	const struct conn *c = s->conn;
-	uint32_t room = 4 + 4 + 4 + 4 + 2; /* DATA_ACK 4, DSN 4 */
-
-	if (c->peer_dsn64)
-		room += 4;
-	if (c->engine->config.form == SEGMENT_PLAIN)
-		room += 4;
-	if (c->checksum)
-		room += 2;
-	if (keys_owed(s) && room < 24)
-		room = 24;
-	return (room + 3) & ~3u;
-}
-
-static uint32_t relative_out(const struct sub *s, struct ssn seq)
-{
-	return (uint32_t)ssn_diff(seq, s->sf.iss) - s->syn_data_out;
-}
-
-static void mapping_option(const struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin)
-{
-	struct conn *c = s->conn;
-	struct mptcp_option opt;
-	uint32_t ssn = relative_out(s, d->seq);
-	uint16_t len = (uint16_t)(d->len + fin);
-
-	if (keys_owed(s) && ssn == 1) {
-		opt = both_keys(c);
-		opt.capable.has_length = true;
-		opt.capable.data_len = len = (uint16_t)d->len;
-		opt.capable.has_checksum = c->checksum;
-		if (c->checksum)
-			opt.capable.checksum = dss_checksum(d->tag, ssn, len, send_queue_sum(&c->queue, dsn_of(d->tag), d->len));
-		put_option(seg, &opt);
-		return;
-	}
-	opt = dss_of(c);
-	opt.dss.has_map = true;
-	/*
-	 * RFC 8684 3.3.1: 32 bits unless they could wrap within a segment's lifetime. In sealed form the replay window ends
-	 * that lifetime long before.
-	 */
-	opt.dss.dsn_is_64 = c->engine->config.form == SEGMENT_PLAIN;
-	opt.dss.dsn = opt.dss.dsn_is_64 ? d->tag : (uint32_t)d->tag;
-	opt.dss.ssn = ssn;
-	opt.dss.len = len;
-	opt.dss.data_fin = fin;
-	opt.dss.has_checksum = c->checksum;
-	if (c->checksum)
-		opt.dss.checksum = dss_checksum(d->tag, ssn, len, send_queue_sum(&c->queue, dsn_of(d->tag), d->len));
-	put_option(seg, &opt);
-}
-
-static bool fin_ready(const struct conn *c)
-{
-	return c->shutdown && dsn_eq(c->snd_nxt, c->queue.end) &&
-	       (c->state == M_FINWAIT_1 || c->state == M_CLOSING || c->state == M_LAST_ACK);
-}
-
-static void ack_options(struct sub *s, struct segment *seg)
-{
-	struct conn *c = s->conn;
-	struct mptcp_option opt;
-
-	if (c->state == M_FASTCLOSE_WAIT) {
-		put_option(seg, &(struct mptcp_option){ .subtype = MP_FASTCLOSE, .fastclose = { .receiver_key = c->remote_key } });
-		count(c->engine->counters, CNT_MPFastcloseTx);
-		return;
-	}
-	if (keys_owed(s) && s->stage == SUB_LIVE) {
-		opt = both_keys(c);
-		put_option(seg, &opt);
-		return;
-	}
-	opt = dss_of(c);
-	if (c->fin_sent && !c->fin_acked && s->stage == SUB_LIVE) {
-		/* RFC 8684 3.3.3: a DATA_FIN without payload: SSN 0, length 1. */
-		opt.dss.has_map = opt.dss.data_fin = true;
-		opt.dss.dsn_is_64 = c->engine->config.form == SEGMENT_PLAIN;
-		opt.dss.dsn = opt.dss.dsn_is_64 ? c->queue.end.v : (uint32_t)c->queue.end.v;
-		opt.dss.len = 1;
-		opt.dss.has_checksum = c->checksum;
-		if (c->checksum)
-			opt.dss.checksum = dss_checksum(c->queue.end.v, 0, 1, 0);
-	}
-	put_option(seg, &opt);
-	/* PROTOCOL 1.4: no more than two ACKs in a row with an option that is not DSS. */
-	if (s->send_prio && !s->option_sent) {
-		put_option(seg, &(struct mptcp_option){ .subtype = MP_PRIO, .prio = { .backup = s->prio_backup } });
-		count(c->engine->counters, CNT_MPPrioTx);
-		s->send_prio--;
-		s->option_sent = true;
-	} else {
-		s->option_sent = false;
-	}
-}
-
 /* --- segments --- */
 
 static void emit(struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin, struct action *act)
@@ -273,17 +90,17 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		seg->window = wnd > UINT16_MAX ? UINT16_MAX : (uint16_t)wnd;
 	}
 	if (seg->flags & TCP_SYN) {
-		handshake_options(s, seg);
+		conn_options_handshake(s, seg);
 		assert(d->len <= c->syn_data_len);
 		payload = c->syn_data;
 	} else if (seg->flags & TCP_RST) {
 		;
 	} else if (s->stage == SUB_PRE_ESTABLISHED) {
-		third_ack_option(s, seg);
+		conn_option_third_ack(s, seg);
 	} else if (d->len) {
-		mapping_option(s, seg, d, fin);
+		conn_option_mapping(s, seg, d, fin);
 	} else if (s->stage != SUB_OPENING) {
-		ack_options(s, seg);
+		conn_options_ack(s, seg);
 	}
 	if (segment_options_size(seg) > TCP_OPTIONS_MAX)
 		option_rules_fit(seg);
@@ -327,7 +144,7 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 			continue;
 		d = (struct subflow_data){ 0 };
 		memset(&seg.tcp, 0, sizeof seg.tcp);
-		if (subflow_output(&s->sf, conn_rcv_window(c), options_room(s), now_us, &seg, &d) == SF_WANT_NOTHING) {
+		if (subflow_output(&s->sf, conn_rcv_window(c), conn_options_room(s), now_us, &seg, &d) == SF_WANT_NOTHING) {
 			s->want_out = false;
 			continue;
 		}
@@ -383,7 +200,7 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 	bool last = dsn_eq(dsn_add(from, want), c->queue.end), fin = false;
 
 	memset(&seg.tcp, 0, sizeof seg.tcp);
-	took = subflow_send(&s->sf, want, from.v, last, conn_rcv_window(c), options_room(s), now_us, &seg, &d);
+	took = subflow_send(&s->sf, want, from.v, last, conn_rcv_window(c), conn_options_room(s), now_us, &seg, &d);
 	if (!took)
 		return false;
 	/* A second copy may be lost like the first: it can be reinjected, too. */
@@ -392,7 +209,7 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 		c->reinjected_bytes += took;
 	} else {
 		c->snd_nxt = dsn_add(from, took);
-		if (fin_ready(c) && !c->fin_sent && !(keys_owed(s) && relative_out(s, d.seq) == 1)) {
+		if (conn_fin_ready(c) && !c->fin_sent && !(conn_keys_owed(s) && conn_relative_out(s, d.seq) == 1)) {
 			/* RFC 8684 3.3.3: DATA_FIN on the last data */
 			fin = c->fin_sent = true;
 			c->fin_resend_us = usec_add(now_us, s->sf.rtt.rto_us);
@@ -520,7 +337,7 @@ static void signal_due(struct conn *c, usec_t now_us)
 	bool fast = c->state == M_FASTCLOSE_WAIT, first = false;
 	usec_t rto = USEC_NEVER;
 
-	if (!fast && !fin_ready(c))
+	if (!fast && !conn_fin_ready(c))
 		return;
 	if (!fast && !c->fin_sent)
 		first = c->fin_sent = true;
@@ -583,7 +400,7 @@ bool conn_output(struct conn *c, struct action *act, usec_t now_us)
 	if (data_output(c, act, now_us))
 		return true;
 	/* The last data may have gone just now. */
-	if (fin_ready(c) && !c->fin_sent) {
+	if (conn_fin_ready(c) && !c->fin_sent) {
 		signal_due(c, now_us);
 		return owed_output(c, act, now_us);
 	}

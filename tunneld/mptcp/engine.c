@@ -146,277 +146,6 @@ void engine_free(struct engine *e)
 	free(e);
 }
 
-/* --- connection ids: index in the low bits, generation above; never 0 --- */
-
-static uint32_t generations(const struct engine *e) { return UINT32_MAX >> e->index_bits; }
-
-bool engine_conn_add(struct engine *e, struct conn *c)
-{
-	uint32_t i = e->free_slot;
-	struct conn_slot *s;
-
-	if (i == UINT32_MAX)
-		return false;
-	s = &e->slots[i];
-	e->free_slot = s->next_free;
-	s->conn = c;
-	c->id = s->generation << e->index_bits | i;
-	e->conn_count++;
-	c->peer_next = e->peers[c->peer].conns;
-	if (c->peer_next)
-		c->peer_next->peer_prev = c;
-	e->peers[c->peer].conns = c;
-	return true;
-}
-
-static struct conn *conn_of(const struct engine *e, conn_id id)
-{
-	uint32_t i = id & ((1u << e->index_bits) - 1);
-	struct conn *c;
-
-	if (i >= e->config.connections_max)
-		return NULL;
-	c = e->slots[i].conn;
-	return c && c->id == id ? c : NULL;
-}
-
-/* As the host sees it: what it was told is over is unknown. */
-static struct conn *conn_of_host(const struct engine *e, conn_id id)
-{
-	struct conn *c = conn_of(e, id);
-
-	return c && !c->orphan ? c : NULL;
-}
-
-/* --- deadlines: a heap of connections --- */
-
-static void heap_put(struct engine *e, struct conn *c, uint32_t i)
-{
-	e->heap[i] = c;
-	c->heap_index = i;
-}
-
-static void heap_up(struct engine *e, uint32_t i)
-{
-	struct conn *c = e->heap[i];
-
-	for (; i > 1 && e->heap[i / 2]->deadline_us > c->deadline_us; i /= 2)
-		heap_put(e, e->heap[i / 2], i);
-	heap_put(e, c, i);
-}
-
-static void heap_down(struct engine *e, uint32_t i)
-{
-	struct conn *c = e->heap[i];
-
-	for (;;) {
-		uint32_t child = i * 2;
-
-		if (child > e->heap_count)
-			break;
-		if (child < e->heap_count && e->heap[child + 1]->deadline_us < e->heap[child]->deadline_us)
-			child++;
-		if (e->heap[child]->deadline_us >= c->deadline_us)
-			break;
-		heap_put(e, e->heap[child], i);
-		i = child;
-	}
-	heap_put(e, c, i);
-}
-
-static void heap_remove(struct engine *e, struct conn *c)
-{
-	uint32_t i = c->heap_index;
-	struct conn *last;
-
-	if (i == CONN_NOT_IN_HEAP)
-		return;
-	c->heap_index = CONN_NOT_IN_HEAP;
-	last = e->heap[e->heap_count--];
-	if (last == c)
-		return;
-	heap_put(e, last, i);
-	heap_up(e, i);
-	heap_down(e, last->heap_index);
-}
-
-/*
- * The key only ever moves forward here: a timer that every ACK pushes back costs nothing, and the connection is looked at
- * once when the old time comes.
- */
-void engine_deadline_at(struct conn *c, usec_t at_us)
-{
-	struct engine *e = c->engine;
-
-	if (at_us == USEC_NEVER)
-		return;
-	if (c->heap_index == CONN_NOT_IN_HEAP) {
-		c->deadline_us = at_us;
-		e->heap[++e->heap_count] = c;
-		heap_up(e, e->heap_count);
-	} else if (at_us < c->deadline_us) {
-		c->deadline_us = at_us;
-		heap_up(e, c->heap_index);
-	}
-}
-
-static void run_timers(struct engine *e, usec_t now_us)
-{
-	while (e->heap_count && e->heap[1]->deadline_us <= now_us) {
-		struct conn *c = e->heap[1];
-
-		heap_remove(e, c);
-		conn_timeout(c, now_us);
-		/* Its next deadline is set when its output runs dry. */
-		engine_ready(c);
-	}
-}
-
-usec_t engine_deadline(const struct engine *e)
-{
-	if (e->ready_first || e->raw_count || e->probes != PATH_NONE)
-		return 0;
-	return e->heap_count ? e->heap[1]->deadline_us : USEC_NEVER;
-}
-
-/* --- who has output --- */
-
-void engine_ready(struct conn *c)
-{
-	struct engine *e = c->engine;
-
-	if (c->ready)
-		return;
-	c->ready = true;
-	c->ready_next = NULL;
-	if (e->ready_last)
-		e->ready_last->ready_next = c;
-	else
-		e->ready_first = c;
-	e->ready_last = c;
-}
-
-static void ready_pop(struct engine *e)
-{
-	struct conn *c = e->ready_first;
-
-	e->ready_first = c->ready_next;
-	if (!e->ready_first)
-		e->ready_last = NULL;
-	c->ready = false;
-	e->ready_burst = 0;
-}
-
-static void ready_remove(struct conn *c)
-{
-	struct engine *e = c->engine;
-	struct conn *before = NULL;
-
-	if (!c->ready)
-		return;
-	if (e->ready_first == c) {
-		ready_pop(e);
-		return;
-	}
-	for (before = e->ready_first; before->ready_next != c; before = before->ready_next)
-		;
-	before->ready_next = c->ready_next;
-	if (e->ready_last == c)
-		e->ready_last = before;
-	c->ready = false;
-}
-
-/* --- tokens and ports --- */
-
-static uint32_t token_slot(const struct engine *e, uint32_t token) { return token & e->by_token_mask; }
-
-void engine_token_add(struct conn *c)
-{
-	struct conn **slot = &c->engine->by_token[token_slot(c->engine, c->local_token)];
-
-	c->token_next = *slot;
-	*slot = c;
-	c->token_listed = true;
-}
-
-struct conn *engine_token_find(const struct engine *e, uint32_t token)
-{
-	struct conn *c = e->by_token[token_slot(e, token)];
-
-	while (c && c->local_token != token)
-		c = c->token_next;
-	return c;
-}
-
-static uint32_t port_slot(const struct engine *e, peer_id peer, uint16_t local_port, uint16_t remote_port)
-{
-	uint64_t key = (uint64_t)peer << 32 | (uint64_t)local_port << 16 | remote_port;
-
-	key ^= e->port_secret;
-	key *= UINT64_C(0x9e3779b97f4a7c15);
-	key ^= key >> 32;
-	key *= e->port_secret;
-	return (uint32_t)(key >> 33) & e->by_port_mask;
-}
-
-void engine_sub_add(struct sub *s)
-{
-	struct engine *e = s->conn->engine;
-	struct sub **slot = &e->by_port[port_slot(e, s->conn->peer, s->local_port, s->remote_port)];
-
-	s->port_next = *slot;
-	*slot = s;
-	e->sub_count++;
-}
-
-void engine_sub_remove(struct sub *s)
-{
-	struct engine *e = s->conn->engine;
-	struct sub **at = &e->by_port[port_slot(e, s->conn->peer, s->local_port, s->remote_port)];
-
-	while (*at != s)
-		at = &(*at)->port_next;
-	*at = s->port_next;
-	e->sub_count--;
-}
-
-struct sub *engine_sub_find(const struct engine *e, peer_id peer, uint16_t local_port, uint16_t remote_port)
-{
-	struct sub *s = e->by_port[port_slot(e, peer, local_port, remote_port)];
-
-	while (s && (s->local_port != local_port || s->remote_port != remote_port || s->conn->peer != peer))
-		s = s->port_next;
-	return s;
-}
-
-void engine_conn_remove(struct conn *c)
-{
-	struct engine *e = c->engine;
-	struct conn_slot *s = &e->slots[c->id & ((1u << e->index_bits) - 1)];
-	struct conn **at;
-
-	ready_remove(c);
-	heap_remove(e, c);
-	if (c->token_listed) {
-		for (at = &e->by_token[token_slot(e, c->local_token)]; *at != c; at = &(*at)->token_next)
-			;
-		*at = c->token_next;
-	}
-	if (c->peer_prev)
-		c->peer_prev->peer_next = c->peer_next;
-	else
-		e->peers[c->peer].conns = c->peer_next;
-	if (c->peer_next)
-		c->peer_next->peer_prev = c->peer_prev;
-	s->conn = NULL;
-	s->generation = s->generation % generations(e) + 1;
-	if (s->generation > generations(e))
-		s->generation = 1;
-	s->next_free = e->free_slot;
-	e->free_slot = (uint32_t)(s - e->slots);
-	e->conn_count--;
-}
-
 /* --- paths --- */
 
 struct path *engine_path(struct engine *e, path_id id)
@@ -579,7 +308,7 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 
 static enum err write_event(struct engine *e, struct event *ev, usec_t now_us)
 {
-	struct conn *c = conn_of_host(e, ev->write.conn);
+	struct conn *c = engine_conn_of_host(e, ev->write.conn);
 	size_t room, n, want;
 
 	ev->write.taken = 0;
@@ -605,7 +334,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 {
 	struct conn *c;
 
-	run_timers(e, now_us);
+	engine_run_timers(e, now_us);
 	switch (ev->kind) {
 	case EV_PATH:
 		return path_event(e, ev, now_us);
@@ -618,7 +347,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 	case EV_TIME:
 		return ERR_OK;
 	case EV_DIALLED:
-		c = conn_of_host(e, ev->dialled.conn);
+		c = engine_conn_of_host(e, ev->dialled.conn);
 		if (!c)
 			return ERR_UNKNOWN;
 		if (!c->dialling)
@@ -627,7 +356,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		conn_dialled(c, ev->dialled.result, ev->dialled.icmp_code, now_us);
 		return ERR_OK;
 	case EV_CONSUMED:
-		c = conn_of_host(e, ev->consumed.conn);
+		c = engine_conn_of_host(e, ev->consumed.conn);
 		if (!c)
 			return ERR_UNKNOWN;
 		if (ev->consumed.len > reorder_waiting(&c->reorder))
@@ -636,7 +365,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		engine_ready(c);
 		return ERR_OK;
 	case EV_SHUTDOWN:
-		c = conn_of_host(e, ev->conn);
+		c = engine_conn_of_host(e, ev->conn);
 		if (!c)
 			return ERR_UNKNOWN;
 		if (c->shutdown)
@@ -644,7 +373,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		conn_input_close(c, IN_CLOSE, now_us);
 		return ERR_OK;
 	case EV_ABORT:
-		c = conn_of_host(e, ev->conn);
+		c = engine_conn_of_host(e, ev->conn);
 		if (!c)
 			return ERR_UNKNOWN;
 		conn_abort(c, now_us);
@@ -703,14 +432,14 @@ void engine_raw(struct engine *e, path_id path, struct segment *seg)
 
 bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 {
-	run_timers(e, now_us);
+	engine_run_timers(e, now_us);
 	if (probe_output(e, act) || raw_output(e, act))
 		return true;
 	while (e->ready_first) {
 		struct conn *c = e->ready_first;
 
 		if (e->ready_burst >= READY_BURST && c->ready_next) {
-			ready_pop(e);
+			engine_ready_pop(e);
 			engine_ready(c);
 			continue;
 		}
@@ -724,8 +453,8 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 			conn_free(c);
 			continue;
 		}
-		ready_pop(e);
-		heap_remove(e, c);
+		engine_ready_pop(e);
+		engine_no_deadline(c);
 		if (c->state != M_CLOSED)
 			engine_deadline_at(c, conn_deadline(c, now_us));
 		if (e->raw_count)
@@ -736,7 +465,7 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 
 size_t engine_room(const struct engine *e, conn_id id)
 {
-	struct conn *c = conn_of_host(e, id);
+	struct conn *c = engine_conn_of_host(e, id);
 	size_t room;
 
 	if (!c || c->shutdown || (c->state != M_OPENING && c->state != M_ESTAB && c->state != M_CLOSE_WAIT))
@@ -749,106 +478,8 @@ size_t engine_room(const struct engine *e, conn_id id)
 
 size_t engine_readable(const struct engine *e, conn_id id, const uint8_t **bytes)
 {
-	struct conn *c = conn_of_host(e, id);
+	struct conn *c = engine_conn_of_host(e, id);
 
 	*bytes = NULL;
 	return c ? reorder_readable(&c->reorder, bytes) : 0;
-}
-
-/* --- facts --- */
-
-conn_id engine_next_conn(const struct engine *e, conn_id after)
-{
-	uint32_t i = after ? (after & ((1u << e->index_bits) - 1)) + 1 : 0;
-
-	for (; i < e->config.connections_max; i++)
-		if (e->slots[i].conn)
-			return e->slots[i].conn->id;
-	return 0;
-}
-
-static uint32_t cap32(uint64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
-
-enum err engine_conn_info(const struct engine *e, conn_id id, struct conn_info *out)
-{
-	const struct conn *c = conn_of(e, id);
-
-	if (!c)
-		return ERR_UNKNOWN;
-	*out = (struct conn_info){
-		.conn = c->id, .host = c->orphan ? 0 : c->host, .peer = c->peer,
-		.token = c->local_token, .remote_token = c->remote_token, .state = conn_state_name(c->state),
-		.client = c->client, .checksum = c->checksum, .destination = c->destination,
-		.snd_una = c->snd_una.v, .snd_nxt = c->snd_nxt.v, .rcv_nxt = c->reorder.next.v,
-		.snd_wnd = c->snd_wnd, .rcv_wnd = conn_rcv_window(c),
-		.bytes_sent = c->bytes_sent, .bytes_received = c->bytes_received, .reinjected_bytes = c->reinjected_bytes,
-		.snd_buffer = send_queue_held(&c->queue), .rcv_buffer = reorder_waiting(&c->reorder) + c->reorder.ooo_bytes,
-		.subflow_count = c->sub_count,
-	};
-	return ERR_OK;
-}
-
-enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, struct subflow_info *out)
-{
-	const struct conn *c = conn_of(e, id);
-	const struct sub *s;
-
-	if (!c || nth >= c->sub_count)
-		return ERR_UNKNOWN;
-	s = c->subs[nth];
-	*out = (struct subflow_info){
-		.id = s->id, .path = s->path, .local_addr_id = s->local_addr_id, .remote_addr_id = s->remote_addr_id,
-		.local_port = s->local_port, .remote_port = s->remote_port, .state = subflow_state_name(s->sf.state),
-		.mode = backup_mode_name(backup_mode_of(s->backup_local, s->backup_remote, s->stale)),
-		.backup = s->backup_local || s->backup_remote, .stale = s->stale,
-		.rto_ms = cap32(s->sf.rtt.rto_us / USEC_PER_MS), .cwnd = s->sf.cc.cwnd,
-		.in_flight = subflow_in_flight_seq(&s->sf),
-		.srtt_ms = (double)s->sf.rtt.srtt_us / 1000, .rttvar_ms = (double)s->sf.rtt.rttvar_us / 1000,
-		.bytes_sent = s->sf.bytes_sent, .bytes_received = s->sf.bytes_received,
-		.retransmitted_segments = s->sf.retransmitted_segments,
-	};
-	return ERR_OK;
-}
-
-void engine_stats(const struct engine *e, struct engine_stats *out)
-{
-	*out = (struct engine_stats){
-		.memory_used = e->pool.used_bytes, .memory_max = e->pool.max_bytes,
-		.connections = e->conn_count, .subflows = e->sub_count,
-	};
-	for (uint32_t i = 0; i < e->config.paths_max; i++)
-		out->paths += e->paths[i].used;
-}
-
-void engine_check(const struct engine *e)
-{
-	uint32_t conns = 0, subs = 0;
-	uint64_t pages = 0;
-
-	for (uint32_t i = 0; i < e->config.connections_max; i++) {
-		const struct conn *c = e->slots[i].conn;
-
-		if (!c)
-			continue;
-		conns++;
-		subs += c->sub_count;
-		pages += c->queue.pages.pages + c->reorder.pages.pages;
-		assert((c->id & ((1u << e->index_bits) - 1)) == i && c->id != 0);
-		assert(!c->token_listed || engine_token_find(e, c->local_token) == c);
-		for (uint32_t k = 0; k < c->sub_count; k++) {
-			const struct sub *s = c->subs[k];
-
-			assert(engine_sub_find(e, c->peer, s->local_port, s->remote_port) == s);
-		}
-		/* Nothing waits without a deadline: what is not ready has one, unless it is idle. */
-		if (!c->ready && (dsn_lt(c->snd_una, c->snd_nxt) || c->state == M_OPENING))
-			assert(c->heap_index != CONN_NOT_IN_HEAP || c->dialling);
-		conn_check(c);
-	}
-	assert(conns == e->conn_count && subs == e->sub_count);
-	assert(pages * PAGE_SIZE_BYTES == e->pool.used_bytes && e->pool.used_bytes <= e->pool.max_bytes);
-	for (uint32_t i = 1; i <= e->heap_count; i++) {
-		assert(e->heap[i]->heap_index == i);
-		assert(i == 1 || e->heap[i / 2]->deadline_us <= e->heap[i]->deadline_us);
-	}
 }

@@ -81,7 +81,12 @@ enum { CONN_NOT_IN_HEAP = 0 };
 uint64_t engine_chance(struct engine *e);                 /* 64 random bits from the seed */
 struct path *engine_path(struct engine *e, path_id id);   /* NULL: none such */
 void engine_ready(struct conn *c);                        /* its output will be asked for */
+void engine_ready_pop(struct engine *e);                  /* the first has none any more */
 void engine_deadline_at(struct conn *c, usec_t at_us);    /* it wants the clock no later than at_us */
+void engine_no_deadline(struct conn *c);
+void engine_run_timers(struct engine *e, usec_t now_us);
+struct conn *engine_conn(const struct engine *e, conn_id id);         /* NULL: none such */
+struct conn *engine_conn_of_host(const struct engine *e, conn_id id); /* as the host sees it: what it was told is over is unknown */
 bool engine_conn_add(struct engine *e, struct conn *c);   /* gives the id; false: full */
 void engine_conn_remove(struct conn *c);
 void engine_token_add(struct conn *c);
@@ -93,28 +98,33 @@ struct sub *engine_sub_find(const struct engine *e, peer_id peer, uint16_t local
 void engine_raw(struct engine *e, path_id path, struct segment *seg);
 void engine_probe(struct engine *e, path_id path, usec_t now_us);
 
-/* --- pm.c: paths, addresses, joins --- */
+/* --- pm.c: paths and addresses --- */
 /* Best path to open on: up, then suspect; not backup before backup; lowest RTT. PATH_NONE: none. */
 path_id pm_best_path(struct engine *e, peer_id peer);
 /* Round robin over the peer's usable paths after `after`; itself if there is no other. */
 path_id pm_next_path(struct engine *e, peer_id peer, path_id after);
-/* Opens the joins that are due and says in c->join_us when to look again. */
-void pm_joins(struct conn *c, usec_t now_us);
 /*
  * The subflow takes another path, if it may and there is one: where no join can save the connection, because it is not allowed
  * yet (before the peer's first DSS), is not ours to make, or comes too late (M_TIME-WAIT).
  */
 bool pm_move(struct sub *s);
-/* A join on that path failed; refused: not to be tried again until the path changes. */
-void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us);
-void pm_join_done(struct conn *c, path_id path);
 void pm_path_event(struct engine *e, path_id id, enum path_state before, bool gone, usec_t now_us);
 /* ADD_ADDR, REMOVE_ADDR, MP_PRIO received on s. */
 void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us);
+uint16_t pm_port(struct engine *e, peer_id peer);
+
+/* --- pm_join.c --- */
+/* Opens the joins that are due and says in c->join_us when to look again. */
+void pm_joins(struct conn *c, usec_t now_us);
+/* A join on that path failed; refused: not to be tried again until the path changes. */
+void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us);
+void pm_join_done(struct conn *c, path_id path);
+/* What is held against a path; NULL: nothing. make: begin a row. */
+struct join_retry *pm_join_retry(struct conn *c, path_id path, bool make);
 /* MP_JOIN SYN from a peer. */
 void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *join, usec_t now_us);
+/* SYN/ACK and third ACK of a join. False: the subflow is gone. */
 bool pm_join_synack(struct sub *s, const struct segment *seg);
 bool pm_join_third_ack(struct sub *s, const struct segment *seg);
-uint16_t pm_port(struct engine *e, peer_id peer);
 
 #endif

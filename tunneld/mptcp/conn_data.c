@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* Data acknowledgements, mappings and payload, DATA_FIN; what the application read. RFC 8684 3.3. */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/conn_internal.h"
+#include "tunneld/mptcp/engine_state.h"
+#include "tunneld/mptcp/token.h"
+#include "tunneld/wire/checksum.h"
+
+enum {
+	ROUND_MIN_US = 5000,             /* shortest round of autotuning: a timer's grain is not a measure */
+	UNMAPPED_MAX = 64,               /* segments in a row at the front without a mapping: RST, RFC 8684 3.3.1 */
+};
+
+/* --- data acknowledgements --- */
+
+void conn_free_acked(struct conn *c)
+{
+	struct dsn low = c->snd_una;
+
+	/* RFC 8684 3.3.1: kept until it is acknowledged as data and on every subflow it was sent on. */
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		low = dsn_min(low, sent_map_lowest(&c->subs[i]->sent, low));
+	send_queue_free_to(&c->queue, &c->engine->pool, low);
+}
+
+static void tune_send_limit(struct conn *c)
+{
+	uint64_t cwnd = 0, want, most = c->engine->pool.max_bytes / 8;
+
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		cwnd += c->subs[i]->sf.cc.cwnd;
+	want = 2 * cwnd + 64 * 1024;
+	if (most > CONN_WINDOW_MAX)
+		most = CONN_WINDOW_MAX;
+	if (want > most)
+		want = most;
+	if (want > c->snd_limit)
+		c->snd_limit = want;
+}
+
+void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *seg, uint64_t value, bool is_64, usec_t now_us)
+{
+	struct dsn ack = is_64 ? dsn_of(value) : dsn_promote((uint32_t)value, c->snd_una);
+	struct dsn most = dsn_add(c->snd_nxt, c->fin_sent ? 1 : 0), edge;
+
+	/* RFC 8684 3.3.1: a sanity test, because a wrong promotion must not free what was not received. */
+	if (dsn_lt(most, ack)) {
+		count(c->engine->counters, CNT_DataAckBeyondSent);
+		return;
+	}
+	c->snd_wnd = (uint32_t)seg->window << s->sf.snd_wscale;
+	edge = dsn_add(ack, c->snd_wnd);
+	if (dsn_lt(c->snd_edge, edge)) {
+		c->snd_edge = edge;
+		c->zero_window_us = USEC_NEVER;
+		c->zero_window_tries = 0;
+	}
+	if (dsn_lt(c->snd_una, dsn_min(ack, c->queue.end))) {
+		c->snd_una = dsn_min(ack, c->queue.end);
+		c->stuck_us = USEC_NEVER;
+		c->fin_tries = 0;
+		if (c->close_us != USEC_NEVER && c->state != M_TIME_WAIT)
+			c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
+		tune_send_limit(c);
+		if (c->short_write && conn_room(c) >= c->snd_limit / 4) {
+			c->short_write = false;
+			if (!c->orphan && !c->shutdown)
+				c->tell |= TELL_ROOM;
+		}
+	}
+	if (c->fin_sent && !c->fin_acked && dsn_lt(c->queue.end, ack)) {
+		c->fin_acked = true;
+		/* In M_FASTCLOSE_WAIT it is MP_FASTCLOSE's clock. */
+		if (c->state != M_FASTCLOSE_WAIT)
+			c->fin_resend_us = USEC_NEVER;
+		conn_input_close(c, IN_DATA_FIN_ACKED, now_us);
+	}
+}
+
+/* --- received data --- */
+
+static void check_data_fin(struct conn *c, usec_t now_us)
+{
+	if (!c->peer_fin || c->peer_fin_in_order || !dsn_eq(c->reorder.next, c->peer_fin_dsn))
+		return;
+	c->peer_fin_in_order = true;
+	conn_input_close(c, IN_DATA_FIN, now_us);
+}
+
+void conn_data_progress(struct conn *c, usec_t now_us)
+{
+	(void)now_us;
+	if (c->orphan)
+		return;
+	if (reorder_waiting(&c->reorder)) {
+		if (!c->offered)
+			c->tell |= TELL_DATA;
+	} else if (c->peer_fin_in_order && !c->eof_told) {
+		c->tell |= TELL_EOF;
+	}
+	if (c->host_done && (c->eof_told || c->tell & TELL_EOF))
+		c->tell |= TELL_CLOSED;
+}
+
+static void data_fin(struct sub *s, struct dsn at, usec_t now_us)
+{
+	struct conn *c = s->conn;
+
+	/* Each is answered, a repeated one too: our DATA_ACK may have been lost. */
+	subflow_ack_now(&s->sf);
+	if (c->peer_fin) {
+		if (!dsn_eq(c->peer_fin_dsn, at))
+			count(c->engine->counters, CNT_DssNotMatching);
+		return;
+	}
+	/* RFC 8684 3.3: what is outside of the window means nothing. */
+	if (dsn_lt(at, c->reorder.next) || dsn_lt(c->rcv_edge, at)) {
+		count(c->engine->counters, CNT_NoDSSInWindow);
+		return;
+	}
+	c->peer_fin = true;
+	c->peer_fin_dsn = at;
+	check_data_fin(c, now_us);
+}
+
+/* Unwrapped relative ssn of a sequence number near rcv_nxt: the SYN is 0, its payload does not count (RFC 8684 B). */
+static uint64_t relative(const struct sub *s, struct ssn seq)
+{
+	return s->sf.rcv_off + (uint64_t)(int64_t)ssn_diff(seq, s->sf.rcv_nxt) - s->syn_data_in;
+}
+
+/* The mapping a segment declares; len 0: none. */
+bool conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us)
+{
+	const struct mptcp_option *dss = segment_mptcp(seg, DSS), *mpc = segment_mptcp(seg, MP_CAPABLE);
+	struct conn *c = s->conn;
+	bool has_checksum;
+	uint16_t value, len;
+
+	*out = (struct mapping){ 0 };
+	if (dss && dss->dss.has_map) {
+		uint32_t fin = dss->dss.data_fin;
+		struct dsn dsn = dss->dss.dsn_is_64 ? dsn_of(dss->dss.dsn) :
+						      dsn_promote((uint32_t)dss->dss.dsn, c->reorder.next);
+
+		c->peer_dsn64 = dss->dss.dsn_is_64;
+		if (dss->dss.len == 0) {
+			/* An infinite mapping means fallback to TCP, which a sealed path cannot need. */
+			count(c->engine->counters, CNT_InfiniteMapRx);
+			return false;
+		}
+		has_checksum = dss->dss.has_checksum;
+		value = dss->dss.checksum;
+		len = dss->dss.len;
+		out->dsn = dsn;
+		out->len = len - fin;
+		/* Nearest unwrapped number to where this segment stands. */
+		if (out->len) {
+			uint64_t here = relative(s, seg->seq);
+
+			out->ssn = here + (uint64_t)(int64_t)(int32_t)(dss->dss.ssn - (uint32_t)here);
+		}
+		if (fin)
+			data_fin(s, dsn_add(dsn, out->len), now_us);
+	} else if (mpc && mpc->capable.has_length) {
+		struct dsn first;
+		uint32_t token;
+
+		/* RFC 8684 3.1: MP_CAPABLE with a length stands for the mapping of the first data. */
+		token_of_key(c->remote_key, &token, &first);
+		has_checksum = mpc->capable.has_checksum;
+		value = mpc->capable.checksum;
+		len = mpc->capable.data_len;
+		out->dsn = dsn_add(first, 1);
+		out->ssn = 1;
+		out->len = len;
+	} else {
+		return true;
+	}
+	if (has_checksum != c->checksum) {
+		/* RFC 8684 3.3: a checksum that was not agreed on, or one that is missing */
+		count(c->engine->counters, CNT_DSSCorruptionReset);
+		return false;
+	}
+	/* The checksum covers the whole mapping: it can be checked here when that is this segment. */
+	if (c->checksum && out->len && out->ssn == relative(s, seg->seq) && out->len == seg->payload_len &&
+	    !dss_checksum_ok(out->dsn.v, (uint32_t)out->ssn, len, checksum_partial(seg->payload, seg->payload_len), value)) {
+		count(c->engine->counters, CNT_DataCsumErr);
+		return false;
+	}
+	return true;
+}
+
+/* A segment that covers less than its mapping: the rest of the mapping is for later ones. */
+void conn_mapping_remember(struct sub *s, const struct segment *seg, struct mapping *map)
+{
+	uint64_t here = relative(s, seg->seq);
+
+	if (!map->len || (map->ssn >= here && map->ssn + map->len <= here + seg->payload_len))
+		return;
+	if (mappings_add(&s->mappings, map) != ERR_OK) {
+		count(s->conn->engine->counters, CNT_DssNotMatching);
+		map->len = 0;
+	}
+}
+
+static uint64_t ooo_reserve(const struct conn *c) { return c->engine->pool.max_bytes / 8; }
+
+/* Takes one mapped stretch of payload. Returns how many bytes were kept (and may be acknowledged). */
+static uint32_t take(struct sub *s, struct dsn dsn, const uint8_t *bytes, uint32_t len)
+{
+	struct conn *c = s->conn;
+	struct counters *k = c->engine->counters;
+	struct dsn end = dsn_add(dsn, len), limit = c->rcv_edge;
+	size_t fresh;
+
+	if (c->peer_fin && dsn_lt(c->peer_fin_dsn, limit))
+		limit = c->peer_fin_dsn;
+	if (dsn_lt(limit, end)) {
+		count(k, CNT_NoDSSInWindow);
+		if (dsn_leq(limit, dsn))
+			return 0;
+		end = limit;
+		len = (uint32_t)dsn_diff(end, dsn);
+	}
+	if (reorder_insert(&c->reorder, &c->engine->pool, dsn, bytes, len, ooo_reserve(c), &fresh) != ERR_OK) {
+		count(k, CNT_ReorderFull);
+		return 0;
+	}
+	if (fresh < len)
+		count(k, CNT_DuplicateData);
+	return len;
+}
+
+bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct mapping *now_declared, usec_t now_us, bool *fin)
+{
+	struct conn *c = s->conn;
+	struct ssn seq = f->payload_seq;
+	const uint8_t *at = f->payload_at;
+	uint32_t left = f->payload_len;
+	struct dsn before = c->reorder.next;
+
+	while (left) {
+		uint64_t ssn = relative(s, seq);
+		const struct mapping *m = now_declared;
+		uint32_t n, kept;
+
+		if (!m->len || ssn < m->ssn || ssn >= m->ssn + m->len)
+			m = mappings_find(&s->mappings, ssn);
+		if (!m) {
+			/*
+			 * Unlike RFC 8684 3.3.1 unmapped data is not acknowledged: it comes again with its mapping, and until then it
+			 * takes no memory. At the front, where a mapping can no longer come, it counts towards a RST.
+			 */
+			count(c->engine->counters, CNT_DSSNoMatch);
+			if (ssn_eq(seq, s->sf.rcv_nxt) && ++s->unmapped_segs > UNMAPPED_MAX)
+				return false;
+			break;
+		}
+		n = (uint32_t)(m->ssn + m->len - ssn);
+		if (n > left)
+			n = left;
+		kept = take(s, dsn_add(m->dsn, ssn - m->ssn), at, n);
+		if (kept) {
+			bool f_in = false;
+
+			s->unmapped_segs = 0;
+			if (subflow_received(&s->sf, seq, kept, now_us, &f_in) && f_in)
+				*fin = true;
+		}
+		if (kept < n)
+			break;
+		seq = ssn_add(seq, n);
+		at += n;
+		left -= n;
+	}
+	if (left)
+		subflow_ack_now(&s->sf);
+	if (s->mappings.count)
+		mappings_done(&s->mappings, relative(s, s->sf.rcv_nxt));
+	if (!dsn_eq(before, c->reorder.next)) {
+		c->bytes_received += (uint64_t)dsn_diff(c->reorder.next, before);
+		check_data_fin(c, now_us);
+		conn_data_progress(c, now_us);
+	}
+	return true;
+}
+
+/* --- the application read --- */
+
+static usec_t longest_rtt(const struct conn *c)
+{
+	usec_t rtt = ROUND_MIN_US;
+
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		rtt = usec_max(rtt, c->subs[i]->sf.rtt.srtt_us);
+	return rtt;
+}
+
+void conn_consumed(struct conn *c, size_t len, usec_t now_us)
+{
+	struct engine *e = c->engine;
+	int64_t opened_by, left;
+
+	reorder_consumed(&c->reorder, &e->pool, len);
+	c->offered = false;
+	if (usec_since(now_us, c->round_us) >= longest_rtt(c)) {
+		/* Dynamic right-sizing: twice of what was read in a round trip, so that the window is never the limit. */
+		uint64_t copied = (uint64_t)dsn_diff(c->reorder.read, c->round_start), most = e->pool.max_bytes / 8;
+
+		if (most > CONN_WINDOW_MAX)
+			most = CONN_WINDOW_MAX;
+		if (2 * copied > c->rcv_limit && c->rcv_limit < most && e->pool.used_bytes < e->pool.max_bytes / 2)
+			c->rcv_limit = 2 * copied + 64 * 1024 < most ? 2 * copied + 64 * 1024 : most;
+		c->round_start = c->reorder.read;
+		c->round_us = now_us;
+	}
+	conn_update_rcv_edge(c);
+	conn_data_progress(c, now_us);
+	/* RFC 9293 3.8.6.2.2: tell the peer when it is worth while, at once when it may be standing still. */
+	opened_by = dsn_diff(c->rcv_edge, c->rcv_told);
+	left = dsn_diff(c->rcv_told, c->reorder.next);
+	if (opened_by > 0 && ((uint64_t)opened_by >= c->rcv_limit / 4 || (left < 4096 && opened_by >= 4096))) {
+		struct sub *s = c->last_rcv;
+
+		for (uint8_t i = 0; (!s || conn_sub_avoid(s)) && i < c->sub_count; i++)
+			if (conn_sub_usable(c->subs[i]) && (!s || !conn_sub_avoid(c->subs[i])))
+				s = c->subs[i];
+		if (s) {
+			subflow_ack_now(&s->sf);
+			s->want_out = true;
+		}
+	}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files conn_*.c tell each other; nobody else includes it. */
+#ifndef PLAIT_MPTCP_CONN_INTERNAL_H
+#define PLAIT_MPTCP_CONN_INTERNAL_H
+
+#include "tunneld/mptcp/conn.h"
+
+/* --- conn_input.c --- */
+/* What a subflow told. True: s is gone. */
+bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now_us);
+
+/* --- conn_open.c --- */
+/* Client: the SYN/ACK of the first subflow. False: the connection has ended. */
+bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us);
+/* Gateway: the first segment that brings the client's key. False: the connection has ended. */
+bool conn_third_ack(struct sub *s, const struct segment *seg, usec_t now_us);
+
+/* --- conn_data.c --- */
+void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *seg, uint64_t value, bool is_64, usec_t now_us);
+/* The mapping a segment declares, len 0: none. False: the subflow must be reset. */
+bool conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us);
+/* A segment that covers less than its mapping: the rest of the mapping is for later ones. */
+void conn_mapping_remember(struct sub *s, const struct segment *seg, struct mapping *map);
+/* False: the subflow must be reset. */
+bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct mapping *now_declared, usec_t now_us, bool *fin);
+
+/* --- conn_close.c --- */
+void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us);
+/* MP_FASTCLOSE, on a RST or an ACK. True: the connection has ended. */
+bool conn_fastclose_received(struct sub *s, const struct segment *seg, usec_t now_us);
+/* MP_FASTCLOSE on a RST of no subflow. */
+void conn_late_fastclose(struct engine *e, path_id path, const struct mptcp_option *fc, usec_t now_us);
+
+/* --- conn_options.c --- */
+void conn_options_handshake(const struct sub *s, struct segment *seg);
+void conn_option_third_ack(const struct sub *s, struct segment *seg);
+/* Both keys go on our segments until the peer shows that it has them. */
+bool conn_keys_owed(const struct sub *s);
+/* Most that the options of a segment with payload will take. */
+uint32_t conn_options_room(const struct sub *s);
+/* Relative ssn of a sequence number of ours. */
+uint32_t conn_relative_out(const struct sub *s, struct ssn seq);
+void conn_option_mapping(const struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin);
+bool conn_fin_ready(const struct conn *c);
+void conn_options_ack(struct sub *s, struct segment *seg);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* How a connection begins: MP_CAPABLE, the Convert exchange, and segments that belong to no subflow. RFC 8684 3.1. */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/conn_internal.h"
+#include "tunneld/mptcp/engine_state.h"
+#include "tunneld/mptcp/convert.h"
+#include "tunneld/mptcp/token.h"
+
+#include <assert.h>
+
+enum {
+	REFUSED_LINGER_US = 10 * 1000 * 1000,
+};
+
+static void opened(struct conn *c, struct sub *s, usec_t now_us)
+{
+	unsigned what;
+	bool ok = conn_step(&c->state, IN_OPENED, &what);
+
+	assert(ok);
+	(void)ok;
+	s->stage = SUB_LIVE;
+	c->opened_us = now_us;
+	c->open_deadline_us = USEC_NEVER;
+	c->round_us = now_us;
+	c->snd_edge = dsn_add(c->snd_una, s->sf.snd_wnd);
+	c->snd_wnd = s->sf.snd_wnd;
+	count(c->engine->counters, CNT_MPCurrEstab);
+	/* A destination that speaks first was told "no room" before the third ACK came. */
+	if (c->short_write && !c->shutdown) {
+		c->short_write = false;
+		c->tell |= TELL_ROOM;
+	}
+	if (c->shutdown)
+		conn_input_close(c, IN_CLOSE, now_us);
+}
+
+/* RFC 8684 3.1: what a SYN/ACK or SYN must say for us to go on with MPTCP. */
+static bool capable_ok(const struct mptcp_option *mpc, uint8_t keys)
+{
+	return mpc && mpc->capable.keys == keys && mpc->capable.version == 1 && mpc->capable.flags & MPC_HMAC_SHA256 &&
+	       !(mpc->capable.flags & MPC_EXTENSIBILITY);
+}
+
+/* Client: the SYN/ACK of the first subflow. False: the connection has ended. */
+bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *mpc = segment_mptcp(seg, MP_CAPABLE);
+	struct convert_message m;
+	struct rd r = rd_of(seg->payload, seg->payload_len);
+	bool fin;
+
+	if (!capable_ok(mpc, 1)) {
+		count(c->engine->counters, CNT_MPCapableFallbackSYNACK);
+		conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);
+		return false;
+	}
+	if (c->syn_data_len) {
+		if (convert_parse(&r, &m) != ERR_OK) {
+			count(c->engine->counters, CNT_ConvertMalformed);
+			conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);
+			return false;
+		}
+		if (m.error) {
+			enum open_result why = convert_result(m.error_code, m.error_value, &c->icmp_code);
+
+			conn_fail(c, why, c->icmp_code, true, now_us);
+			return false;
+		}
+		s->syn_data_in = (uint8_t)m.total_bytes;
+		subflow_received(&s->sf, ssn_add(seg->seq, 1), m.total_bytes, now_us, &fin);
+	}
+	c->checksum |= (mpc->capable.flags & MPC_CHECKSUM) != 0;
+	conn_remote_key(c, mpc->capable.sender_key);
+	opened(c, s, now_us);
+	c->answered = true;
+	c->result = OPEN_OK;
+	c->tell |= TELL_OPENED;
+	subflow_ack_now(&s->sf);
+	return true;
+}
+
+/* Gateway: the first segment that brings the client's key. */
+bool conn_third_ack(struct sub *s, const struct segment *seg, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *mpc = segment_mptcp(seg, MP_CAPABLE);
+
+	if (!mpc || mpc->capable.keys != 2)
+		return true; /* lost or late: the client repeats its key until it hears a DSS, RFC 8684 3.1 */
+	if (!capable_ok(mpc, 2) || mpc->capable.receiver_key != c->local_key) {
+		count(c->engine->counters, CNT_MPCapableBadKey);
+		conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);
+		return false;
+	}
+	if (c->orphan) { /* it was told that the dial failed */
+		conn_fail(c, OPEN_REFUSED, 0, true, now_us);
+		return false;
+	}
+	conn_remote_key(c, mpc->capable.sender_key);
+	c->fully = true;
+	opened(c, s, now_us);
+	subflow_ack_now(&s->sf); /* carries a DSS: the client knows that its key has come */
+	return true;
+}
+
+static void refuse(struct engine *e, path_id path, const struct segment *seg, enum mptcp_reason reason, bool with_reason)
+{
+	struct segment rst;
+
+	if (!subflow_refuse(seg, &rst))
+		return;
+	rst.src_port = seg->dst_port;
+	rst.dst_port = seg->src_port;
+	rst.mptcp_count = 0;
+	if (with_reason) {
+		rst.mptcp[rst.mptcp_count++] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = (uint8_t)reason } };
+		count(e->counters, CNT_MPRstTx);
+	}
+	engine_raw(e, path, &rst);
+}
+
+/* A SYN with MP_CAPABLE: a connection begins when its destination could be dialled. */
+static void accept_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *mpc, usec_t now_us)
+{
+	struct rd r = rd_of(seg->payload, seg->payload_len);
+	bool convert = e->config.form == SEGMENT_SEALED;
+	struct convert_message m = { 0 };
+	struct subflow_config sc;
+	struct conn *c;
+	struct sub *s;
+	bool fin;
+
+	count(e->counters, CNT_MPCapableSYNRX);
+	for (uint32_t i = 0; i < OLD_SYNS; i++)
+		if (e->old_syns[i].peer == e->paths[path].peer && e->old_syns[i].port == seg->src_port &&
+		    ssn_eq(e->old_syns[i].iss, seg->seq) && i < e->old_syn_next) {
+			/* D9 races SYNs over all paths: one may arrive after its connection has come and gone. */
+			count(e->counters, CNT_SynOld);
+			refuse(e, path, seg, REASON_UNSPECIFIED, true);
+			return;
+		}
+	if (!e->config.gateway || mpc->capable.keys != 0 || mpc->capable.version < 1 || !(mpc->capable.flags & MPC_HMAC_SHA256) ||
+	    mpc->capable.flags & MPC_EXTENSIBILITY) {
+		count(e->counters, CNT_SynRefused);
+		refuse(e, path, seg, REASON_PROHIBITED, true);
+		return;
+	}
+	if (convert && (convert_parse(&r, &m) != ERR_OK || !m.connect)) {
+		count(e->counters, CNT_ConvertMalformed);
+		refuse(e, path, seg, REASON_MPTCP_ERROR, true);
+		return;
+	}
+	c = conn_new(e, e->paths[path].peer, false, now_us);
+	if (!c || !(s = conn_sub_new(c, path, seg->dst_port, seg->src_port))) {
+		refuse(e, path, seg, REASON_NO_RESOURCES, true);
+		if (c)
+			conn_free(c);
+		return;
+	}
+	c->destination = m.destination;
+	c->checksum |= (mpc->capable.flags & MPC_CHECKSUM) != 0;
+	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
+	conn_subflow_config(c, path, &sc);
+	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
+		conn_free(c);
+		return;
+	}
+	if (convert) {
+		s->syn_data_in = (uint8_t)m.total_bytes;
+		subflow_received(&s->sf, ssn_add(seg->seq, 1), m.total_bytes, now_us, &fin);
+	}
+	c->dialling = true;
+	c->tell = TELL_DIAL;
+	engine_ready(c);
+}
+
+void conn_stranger(struct engine *e, path_id path, const struct segment *seg, usec_t now_us)
+{
+	const struct mptcp_option *opt;
+
+	if (seg->flags & TCP_RST && (opt = segment_mptcp(seg, MP_FASTCLOSE))) {
+		conn_late_fastclose(e, path, opt, now_us);
+		return;
+	}
+
+	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN) {
+		opt = segment_mptcp(seg, MP_JOIN);
+		if (opt && opt->join.form == JOIN_SYN) {
+			pm_join_syn(e, path, seg, opt, now_us);
+			return;
+		}
+		opt = segment_mptcp(seg, MP_CAPABLE);
+		if (opt) {
+			accept_syn(e, path, seg, opt, now_us);
+			return;
+		}
+	}
+	count(e->counters, CNT_SegmentNoSubflow);
+	refuse(e, path, seg, REASON_UNSPECIFIED, false);
+}
+
+void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us)
+{
+	struct wr w = wr_of(c->syn_data, sizeof c->syn_data);
+	struct sub *s = c->sub_count ? c->subs[0] : NULL;
+
+	c->dialling = false;
+	c->result = result;
+	engine_ready(c);
+	if (result != OPEN_OK) {
+		/* For the host it is over; the client is told in the SYN/ACK's payload. */
+		c->orphan = true;
+		c->tell = 0;
+		c->open_deadline_us = usec_add(now_us, REFUSED_LINGER_US);
+	} else {
+		/* It may have come late; the client has its own limit. */
+		c->open_deadline_us = usec_add(now_us, c->engine->config.connect_timeout_us);
+	}
+	if (!s)
+		return;
+	if (c->engine->config.form == SEGMENT_SEALED) {
+		convert_emit_answer(&w, result, icmp_code);
+		c->syn_data_len = s->syn_data_out = (uint8_t)wr_len(&w);
+		subflow_syn_payload(&s->sf, c->syn_data_len);
+	} else if (result != OPEN_OK) {
+		conn_fail(c, result, icmp_code, true, now_us);
+		return;
+	}
+	subflow_accept(&s->sf, now_us);
+	s->want_out = true;
+}

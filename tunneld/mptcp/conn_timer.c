@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* What the clock means to a connection. */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/conn_internal.h"
+#include "tunneld/mptcp/engine_state.h"
+
+enum {
+	STUCK_US = 1000 * 1000,
+	ZERO_WINDOW_MAX_US = 60 * 1000 * 1000,
+	THIRD_ACKS_MAX = 6,              /* of a join without a fourth packet */
+};
+
+static usec_t shortest_rto(const struct conn *c)
+{
+	usec_t rto = USEC_NEVER;
+
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (conn_sub_usable(c->subs[i]))
+			rto = usec_min(rto, c->subs[i]->sf.rtt.rto_us);
+	return rto == USEC_NEVER ? USEC_PER_S : rto;
+}
+
+static void stuck(struct conn *c, usec_t now_us)
+{
+	/* Subflows have delivered all, and yet it is not acknowledged as data: the peer dropped it, or one took its memory along. */
+	c->stuck_us = usec_add(now_us, STUCK_US);
+	count(c->engine->counters, CNT_MPTCPRetrans);
+	conn_reinject_add(c, c->snd_una, dsn_min(c->snd_nxt, dsn_add(c->snd_una, 64 * 1024)), UINT32_MAX);
+}
+
+static void zero_window(struct conn *c, usec_t now_us)
+{
+	usec_t wait = shortest_rto(c) << (c->zero_window_tries < 10 ? c->zero_window_tries : 10);
+
+	c->zero_window_us = usec_add(now_us, usec_min(wait, ZERO_WINDOW_MAX_US));
+	c->zero_window_tries++;
+	count(c->engine->counters, CNT_WinProbe);
+	/* RFC 9293 3.8.6.1: one byte beyond the edge; the answer carries the window of now. */
+	if (dsn_lt(c->snd_nxt, c->queue.end) && dsn_leq(c->snd_edge, c->snd_nxt))
+		c->snd_edge = dsn_add(c->snd_nxt, 1);
+}
+
+/* The pool had no page for a write. No event of this connection says when it has: others free them. */
+static void look_for_room(struct conn *c, usec_t now_us)
+{
+	const struct page_pool *pool = &c->engine->pool;
+
+	c->room_us = USEC_NEVER;
+	if (!c->short_write || c->orphan || c->shutdown)
+		return;
+	if (pool->used_bytes + PAGE_SIZE_BYTES > pool->max_bytes - pool->max_bytes / 4 || !conn_room(c)) {
+		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
+		return;
+	}
+	c->short_write = false;
+	c->tell |= TELL_ROOM;
+}
+
+void conn_timeout(struct conn *c, usec_t now_us)
+{
+	c->burst_sub = -1;
+	if (c->state == M_CLOSED)
+		return;
+	for (uint8_t i = 0; i < c->sub_count;) {
+		struct sub *s = c->subs[i];
+		struct subflow_facts f = { 0 };
+
+		if (s->third_ack_us <= now_us && s->third_acks >= THIRD_ACKS_MAX) {
+			count(c->engine->counters, CNT_JoinTimeout);
+			conn_sub_lost(s, now_us);
+			if (c->state == M_CLOSED)
+				return;
+			i = 0;
+			continue;
+		}
+		if (s->third_ack_us <= now_us) {
+			s->third_ack_us = usec_add(now_us, usec_max(s->sf.rtt.rto_us, 50 * USEC_PER_MS) << s->third_acks++);
+			subflow_ack_now(&s->sf);
+			s->want_out = true;
+		}
+		if (subflow_deadline(&s->sf) <= now_us) {
+			subflow_timeout(&s->sf, now_us, &f);
+			if (conn_subflow_facts(s, &f, now_us)) {
+				if (c->state == M_CLOSED)
+					return;
+				i = 0;
+				continue;
+			}
+		}
+		i++;
+	}
+	if (c->open_deadline_us <= now_us && c->dialling) {
+		/* The destination gave no answer: that is one, too. The host is told to stop dialling. */
+		conn_dialled(c, OPEN_TIMED_OUT, 0, now_us);
+		if (c->state != M_CLOSED) {
+			c->orphan = false;
+			c->tell = TELL_RESET;
+		}
+		return;
+	}
+	if (c->open_deadline_us <= now_us) {
+		c->open_deadline_us = USEC_NEVER;
+		conn_fail(c, OPEN_TIMED_OUT, 0, true, now_us);
+		return;
+	}
+	if (c->dead_us <= now_us || (c->close_us <= now_us && c->state != M_TIME_WAIT)) {
+		count(c->engine->counters, c->dead_us <= now_us ? CNT_ConnDead : CNT_ConnCloseTimeout);
+		conn_fail(c, OPEN_TIMED_OUT, 0, true, now_us);
+		return;
+	}
+	if (c->close_us <= now_us) {
+		/* All is said both ways; a subflow that does not answer its FIN is not waited for. */
+		c->close_us = USEC_NEVER;
+		while (c->sub_count)
+			conn_sub_free(c->subs[0]);
+		conn_sub_gone(c, now_us);
+		return;
+	}
+	if (c->zero_window_us <= now_us)
+		zero_window(c, now_us);
+	if (c->room_us <= now_us)
+		look_for_room(c, now_us);
+	if (c->stuck_us <= now_us)
+		stuck(c, now_us);
+	if (c->join_us <= now_us)
+		pm_joins(c, now_us);
+	conn_free_acked(c);
+	conn_drop_dead_subs(c, now_us);
+}

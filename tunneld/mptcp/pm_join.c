@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* Joins: who opens a further subflow when, and how the other side answers. RFC 8684 3.2. */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/engine_state.h"
+#include "tunneld/mptcp/token.h"
+
+#include <sodium/utils.h>
+#include <string.h>
+
+enum {
+	JOIN_BACKOFF_US = 500 * 1000, JOIN_BACKOFF_MAX_US = 60 * 1000 * 1000,
+	JOIN_SYN_RETRIES = 4,
+	REMOTE_PORT = 1,          /* the port of a sealed peer; ours tell subflows apart */
+};
+
+/* --- joins, from the side that initiates --- */
+
+struct join_retry *pm_join_retry(struct conn *c, path_id path, bool make)
+{
+	struct join_retry *worst = &c->retry[0];
+
+	for (unsigned i = 0; i < CONN_RETRY_PATHS; i++) {
+		if (c->retry[i].path == path)
+			return &c->retry[i];
+		if (c->retry[i].path == PATH_NONE || (worst->path != PATH_NONE && c->retry[i].at_us < worst->at_us))
+			worst = &c->retry[i];
+	}
+	if (!make)
+		return NULL;
+	*worst = (struct join_retry){ .path = path };
+	return worst;
+}
+
+void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us)
+{
+	struct join_retry *r = pm_join_retry(c, path, true);
+	usec_t wait = 0;
+
+	/* The first loss of a subflow that worked is made good at once: its path may well be fine. */
+	if (r->failures || refused)
+		wait = (usec_t)JOIN_BACKOFF_US << (r->failures < 7 ? r->failures : 7);
+	if (r->failures < 255)
+		r->failures++;
+	r->refused = refused;
+	r->at_us = usec_add(now_us, usec_min(wait, JOIN_BACKOFF_MAX_US));
+	if (c->fully)
+		c->join_us = usec_min(c->join_us, r->at_us);
+}
+
+void pm_join_done(struct conn *c, path_id path)
+{
+	struct join_retry *r = pm_join_retry(c, path, false);
+
+	if (r)
+		r->path = PATH_NONE;
+}
+
+static bool may_join(const struct conn *c)
+{
+	switch (c->state) {
+	case M_ESTAB:
+	case M_FINWAIT_1:
+	case M_FINWAIT_2:
+	case M_CLOSE_WAIT:
+	case M_CLOSING:
+	case M_LAST_ACK:
+		/* RFC 8684 3.2: not before a DSS has come. Once all subflows were lost, trying is the only way to find out. */
+		return c->client && (c->fully || !c->sub_count);
+	default:
+		return false;
+	}
+}
+
+static bool has_sub_on(const struct conn *c, path_id path)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i]->path == path && c->subs[i]->stage != SUB_CLOSING)
+			return true;
+	return false;
+}
+
+static void join(struct conn *c, path_id path, usec_t now_us)
+{
+	struct engine *e = c->engine;
+	struct subflow_config sc;
+	struct sub *s = conn_sub_new(c, path, pm_port(e, c->peer), REMOTE_PORT);
+
+	if (!s)
+		return;
+	s->initiator = s->join = true;
+	s->local_addr_id = e->paths[path].addr_id;
+	s->local_nonce = (uint32_t)engine_chance(e);
+	conn_subflow_config(c, path, &sc);
+	sc.syn_retries = JOIN_SYN_RETRIES;
+	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
+		conn_sub_free(s);
+		return;
+	}
+	s->want_out = true;
+	count(e->counters, CNT_MPJoinSynTx);
+	engine_ready(c);
+}
+
+void pm_joins(struct conn *c, usec_t now_us)
+{
+	struct engine *e = c->engine;
+	usec_t again = USEC_NEVER;
+	bool living = conn_has_living_sub(c);
+
+	c->join_us = USEC_NEVER;
+	if (!may_join(c))
+		return;
+	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		const struct path *p = &e->paths[id];
+		const struct join_retry *r = pm_join_retry(c, id, false);
+
+		/* A path that does not answer is tried only when there is nothing better left. */
+		if (!p->may_initiate || has_sub_on(c, id) || (p->state != PATH_UP && (living || p->state == PATH_DOWN)))
+			continue;
+		if (r && r->refused && living)
+			continue;
+		if (r && r->at_us > now_us) {
+			again = usec_min(again, r->at_us);
+			continue;
+		}
+		join(c, id, now_us);
+	}
+	c->join_us = again;
+}
+
+/* Client: SYN/ACK of a join. False: the subflow is gone. RFC 8684 3.2 */
+bool pm_join_synack(struct sub *s, const struct segment *seg)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *j = segment_mptcp(seg, MP_JOIN);
+	uint8_t hmac[32];
+
+	if (j && j->join.form == JOIN_SYNACK) {
+		token_join_hmac(c->remote_key, c->local_key, j->join.nonce, s->local_nonce, hmac);
+		if (!sodium_memcmp(hmac, j->join.hmac, 8)) {
+			s->remote_nonce = j->join.nonce;
+			s->remote_addr_id = j->join.addr_id;
+			s->backup_remote = j->join.backup;
+			s->stage = SUB_PRE_ESTABLISHED;
+			s->third_ack_us = usec_add(s->sf.last_rcv_us, s->sf.rtt.rto_us);
+			subflow_ack_now(&s->sf);
+			return true;
+		}
+	}
+	count(c->engine->counters, CNT_MPJoinSynAckHMacFailure);
+	{
+		struct segment rst;
+		path_id path = s->path;
+		usec_t now_us = s->sf.last_rcv_us;
+
+		subflow_reset(&s->sf, &rst);
+		rst.src_port = s->local_port;
+		rst.dst_port = s->remote_port;
+		rst.mptcp_count = 1;
+		rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MPTCP_ERROR } };
+		engine_raw(c->engine, path, &rst);
+		conn_sub_free(s);
+		pm_join_failed(c, path, true, now_us);
+		conn_sub_gone(c, now_us);
+	}
+	return false;
+}
+
+/* --- joins, from the side that answers --- */
+
+static void refuse_join(struct engine *e, path_id path, const struct segment *seg, enum mptcp_reason reason)
+{
+	struct segment rst;
+
+	if (!subflow_refuse(seg, &rst))
+		return;
+	rst.src_port = seg->dst_port;
+	rst.dst_port = seg->src_port;
+	rst.mptcp_count = 1;
+	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = (uint8_t)reason } };
+	count(e->counters, CNT_MPRstTx);
+	engine_raw(e, path, &rst);
+}
+
+void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *j, usec_t now_us)
+{
+	struct conn *c = engine_token_find(e, j->join.token);
+	struct subflow_config sc;
+	struct sub *s;
+
+	count(e->counters, CNT_MPJoinSynRx);
+	/*
+	 * RFC 8684 3.2: an unknown token is answered with RST; a token of another peer is unknown to this one. In M_TIME-WAIT it
+	 * is known: who joins then has not heard our last DATA_ACK.
+	 */
+	if (!c || c->peer != e->paths[path].peer || !c->remote_key_known || c->state == M_CLOSED ||
+	    c->state == M_FASTCLOSE_WAIT) {
+		count(e->counters, CNT_MPJoinNoTokenFound);
+		refuse_join(e, path, seg, REASON_MPTCP_ERROR);
+		return;
+	}
+	if (c->sub_count >= e->config.subflows_max) {
+		/* One that has stopped answering makes room: the peer knows best which of its subflows are alive. */
+		struct sub *old = NULL;
+
+		for (uint8_t i = 0; i < c->sub_count; i++) {
+			const struct path *its = engine_path(e, c->subs[i]->path);
+
+			/* Not one that is merely late: what it has in flight would be for nothing. */
+			if (c->subs[i]->path == path || !its || its->state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
+				old = c->subs[i];
+		}
+		/* In M_TIME-WAIT the loss of the last one would be the end. */
+		if (old && c->state == M_TIME_WAIT)
+			conn_sub_free(old);
+		else if (old)
+			conn_sub_lost(old, now_us);
+	}
+	s = conn_sub_new(c, path, seg->dst_port, seg->src_port);
+	if (!s) {
+		count(e->counters, CNT_MPJoinRejected);
+		refuse_join(e, path, seg, REASON_PROHIBITED);
+		conn_sub_gone(c, now_us);
+		return;
+	}
+	s->join = true;
+	s->local_addr_id = e->paths[path].addr_id;
+	s->remote_addr_id = j->join.addr_id;
+	s->backup_remote = j->join.backup;
+	s->remote_nonce = j->join.nonce;
+	s->local_nonce = (uint32_t)engine_chance(e);
+	conn_subflow_config(c, path, &sc);
+	sc.syn_retries = JOIN_SYN_RETRIES;
+	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
+		conn_sub_free(s);
+		refuse_join(e, path, seg, REASON_NO_RESOURCES);
+		return;
+	}
+	subflow_accept(&s->sf, now_us);
+	s->want_out = true;
+	engine_ready(c);
+}
+
+/* Third ACK of a join: HMAC-A. False: the subflow is gone. */
+bool pm_join_third_ack(struct sub *s, const struct segment *seg)
+{
+	struct conn *c = s->conn;
+	const struct mptcp_option *j = segment_mptcp(seg, MP_JOIN);
+	uint8_t hmac[32];
+	usec_t now_us = s->sf.last_rcv_us;
+	struct segment rst;
+
+	if (j && j->join.form == JOIN_ACK) {
+		token_join_hmac(c->remote_key, c->local_key, s->remote_nonce, s->local_nonce, hmac);
+		if (!sodium_memcmp(hmac, j->join.hmac, sizeof j->join.hmac)) {
+			s->stage = SUB_LIVE;
+			c->dead_us = USEC_NEVER;
+			subflow_ack_now(&s->sf); /* the fourth packet */
+			count(c->engine->counters, CNT_MPJoinEstab);
+			if (c->fin_sent && !c->fin_acked)
+				c->fin_resend_us = now_us;
+			return true;
+		}
+	}
+	/* RFC 8684 3.2: without a valid HMAC the subflow is reset. */
+	count(c->engine->counters, CNT_MPJoinAckHMacFailure);
+	subflow_reset(&s->sf, &rst);
+	rst.src_port = s->local_port;
+	rst.dst_port = s->remote_port;
+	rst.mptcp_count = 1;
+	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MPTCP_ERROR } };
+	engine_raw(c->engine, s->path, &rst);
+	conn_sub_free(s);
+	conn_sub_gone(c, now_us);
+	return false;
+}
