@@ -26,7 +26,16 @@ objs     = $(patsubst %.c,$(B)/o/%.o,$(wildcard $(1)/*.c))
 LIBS_ENGINE := $(call lib,tunneld/mptcp) $(call lib,tunneld/tcp) $(call lib,tunneld/wire) $(call lib,common)
 LIBS_ALL := $(foreach f,$(FOLDERS),$(call lib,$(f)))
 
-SYS_tunneld := -lev -lsodium -ljansson -lmicrohttpd -lmnl -lpthread -lm
+# Ciphers: libsodium, and where it is found a faster provider (tunneld/seal/aead.h). IPSEC_MB=0: not even then.
+IPSEC_MB ?= $(shell printf '\043include <intel-ipsec-mb.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo 1)
+ifeq ($(IPSEC_MB),1)
+CRYPTO := -lsodium -lIPSec_MB
+ALL_CFLAGS += -DPLAIT_IPSEC_MB
+else
+CRYPTO := -lsodium
+endif
+
+SYS_tunneld := -lev $(CRYPTO) -ljansson -lmicrohttpd -lmnl -lpthread -lm
 DEPS_common := common
 DEPS_wire   := tunneld/wire common
 DEPS_tcp    := tunneld/tcp tunneld/wire common

@@ -6,20 +6,14 @@
 #include <assert.h>
 #include <string.h>
 
-static void data_key_init(struct data_key *k, enum cipher cipher, const uint8_t key[32])
-{
-	if (cipher == CIPHER_AES_256_GCM)
-		crypto_aead_aes256gcm_beforenm(&k->aes, key);
-	else
-		memcpy(k->chacha, key, sizeof k->chacha);
-}
-
 void session_init(struct session *x, enum cipher cipher, const uint8_t send[32], const uint8_t receive[32], bool initiator,
 		  uint32_t remote_index, usec_t born_us)
 {
 	assert((remote_index & (SESSION_PATHS - 1)) == 0);
-	data_key_init(&x->send, cipher, send);
-	data_key_init(&x->receive, cipher, receive);
+	x->aead = aead_of(cipher, 0);
+	assert(x->aead);
+	x->aead->key(&x->send, send);
+	x->aead->key(&x->receive, receive);
 	x->cipher = cipher;
 	x->initiator = initiator;
 	x->remote_index = remote_index;
@@ -40,7 +34,7 @@ void session_wipe(struct session *x)
 
 bool session_cipher_available(enum cipher cipher)
 {
-	return cipher == CIPHER_CHACHA20_POLY1305 || crypto_aead_aes256gcm_is_available();
+	return aead_of(cipher, 0) != NULL;
 }
 
 const char *session_cipher_name(enum cipher cipher)
@@ -66,12 +60,7 @@ size_t session_seal(struct session *x, uint8_t path_no, enum datagram_type type,
 	be_put32(out + 1, x->remote_index | path_no);
 	be_put32(out + 5, (uint32_t)counter);
 	nonce_of(nonce, path_no, counter);
-	if (x->cipher == CIPHER_AES_256_GCM)
-		crypto_aead_aes256gcm_encrypt_afternm(cipher, NULL, bytes, len, out, DATAGRAM_DATA_HEADER, NULL, nonce,
-						      &x->send.aes);
-	else
-		crypto_aead_chacha20poly1305_ietf_encrypt(cipher, NULL, bytes, len, out, DATAGRAM_DATA_HEADER, NULL, nonce,
-							  x->send.chacha);
+	x->aead->seal(&x->send, nonce, out, DATAGRAM_DATA_HEADER, bytes, len, cipher);
 	return DATAGRAM_DATA_OVERHEAD + len;
 }
 
@@ -81,20 +70,13 @@ enum err session_open(struct session *x, uint8_t *bytes, size_t len, bool *newes
 	struct replay *replay = &x->replay[path_no];
 	uint64_t counter = replay_expand(replay, be_get32(bytes + 5));
 	enum err err = replay_check(replay, counter);
-	int bad;
 
 	assert(len >= DATAGRAM_DATA_OVERHEAD);
 	/* Before the cipher: a duplicate costs nothing. The window itself moves only for what is authentic. */
 	if (err)
 		return err;
 	nonce_of(nonce, path_no, counter);
-	if (x->cipher == CIPHER_AES_256_GCM)
-		bad = crypto_aead_aes256gcm_decrypt_afternm(cipher, NULL, NULL, cipher, len - DATAGRAM_DATA_HEADER, bytes,
-							    DATAGRAM_DATA_HEADER, nonce, &x->receive.aes);
-	else
-		bad = crypto_aead_chacha20poly1305_ietf_decrypt(cipher, NULL, NULL, cipher, len - DATAGRAM_DATA_HEADER, bytes,
-								DATAGRAM_DATA_HEADER, nonce, x->receive.chacha);
-	if (bad)
+	if (!x->aead->open(&x->receive, nonce, bytes, DATAGRAM_DATA_HEADER, cipher, len - DATAGRAM_DATA_HEADER))
 		return ERR_FORGED;
 	*newest = replay_take(replay, counter);
 	x->opened++;

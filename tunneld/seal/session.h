@@ -6,10 +6,9 @@
 #ifndef PLAIT_SEAL_SESSION_H
 #define PLAIT_SEAL_SESSION_H
 
-#include <sodium.h>
-
 #include "common/err.h"
 #include "common/usec.h"
+#include "tunneld/seal/aead.h"
 #include "tunneld/seal/replay.h"
 #include "tunneld/wire/datagram.h"
 
@@ -29,18 +28,9 @@
 #define SESSION_REKEY_MESSAGES  (UINT64_C(1) << 28)
 #define SESSION_REJECT_MESSAGES (UINT64_C(1) << 31)
 
-enum cipher { CIPHER_CHACHA20_POLY1305, CIPHER_AES_256_GCM };
-
-/* A key ready for use: AES's schedule and GCM's table stay expanded, which is a third of the cost of a datagram. */
-struct data_key {
-	union {
-		crypto_aead_aes256gcm_state aes; /* 16-byte aligned by its type */
-		uint8_t chacha[32];
-	};
-};
-
 struct session {
 	struct data_key send, receive;
+	const struct aead *aead;
 	enum cipher cipher;
 	bool initiator;                       /* we began its handshake, so we renew it */
 	uint32_t remote_index;                /* theirs, its low four bits 0: they carry the path's number */
