@@ -67,8 +67,10 @@ void conn_free(struct conn *c)
 {
 	struct page_pool *pool = &c->engine->pool;
 
+	conn_announce_gone(c);
 	while (c->sub_count)
 		conn_sub_free(c->subs[c->sub_count - 1]);
+	conn_facts_down(c);
 	send_queue_close(&c->queue, pool);
 	reorder_close(&c->reorder, pool);
 	free(c->reinjects);
@@ -224,6 +226,7 @@ void conn_sub_free(struct sub *s)
 	struct conn *c = s->conn;
 	uint8_t i;
 
+	conn_facts_sub_down(s);
 	for (i = 0; c->subs[i] != s; i++)
 		;
 	c->subs[i] = c->subs[--c->sub_count];
@@ -248,6 +251,11 @@ void conn_sub_free(struct sub *s)
 bool conn_sub_usable(const struct sub *s)
 {
 	return s->stage == SUB_LIVE && (s->sf.state == SF_ESTABLISHED || s->sf.state == SF_CLOSE_WAIT);
+}
+
+enum backup_mode conn_sub_mode(const struct sub *s)
+{
+	return backup_mode_of(s->backup_local, s->backup_remote, s->stale);
 }
 
 bool conn_sub_avoid(const struct sub *s)

@@ -62,6 +62,11 @@ struct sub {
 	struct sent_map sent;
 	struct mappings mappings;
 	uint64_t other_path_segs;           /* arrived on another path than ours */
+	const char *end;                    /* why it ends, for those who ask; NULL: nothing special */
+	bool end_has_cause, end_transient;
+	uint8_t end_cause;
+	bool up_told;                       /* conn_facts.c */
+	uint8_t mode_told;
 	uint8_t send_prio;                  /* how often MP_PRIO is yet to be sent */
 	bool prio_backup;
 };
@@ -155,6 +160,8 @@ struct conn {
 
 	/* tables of the engine */
 	struct conn *token_next, *ready_next, *peer_next, *peer_prev;
+	uint8_t announce;          /* FAULT_ANNOUNCE under way: its number in the engine's table + 1; 0: none */
+	bool up_told;              /* conn_facts.c */
 	bool ready;
 	bool token_listed;
 	usec_t deadline_us;        /* heap key: never later than the true deadline */
@@ -175,6 +182,7 @@ void conn_subflow_config(const struct conn *c, path_id path, struct subflow_conf
 uint16_t conn_path_mss(struct engine *e, path_id path);
 void conn_sub_path(struct sub *s, path_id path); /* binds it to a path */
 bool conn_sub_usable(const struct sub *s);       /* may carry new data at all */
+enum backup_mode conn_sub_mode(const struct sub *s);
 bool conn_sub_avoid(const struct sub *s);        /* but not while another may */
 bool conn_has_living_sub(const struct conn *c);
 void conn_check(const struct conn *c);
@@ -215,6 +223,22 @@ void conn_sub_reinject(struct sub *s, usec_t now_us);
 void conn_sub_suspect(struct sub *s, usec_t now_us);
 void conn_sub_alive(struct sub *s, usec_t now_us);
 void conn_drop_dead_subs(struct conn *c, usec_t now_us);
+
+/* --- conn_facts.c --- */
+/* Subflows that came or changed their mode since it was last asked. */
+void conn_facts_look(struct conn *c);
+void conn_facts_sub_down(const struct sub *s); /* about to be freed */
+void conn_facts_down(const struct conn *c);    /* about to be freed */
+void conn_facts_timeout(const struct sub *s);
+void conn_facts_reset(struct sub *s, const struct mptcp_option *why); /* why: MP_TCPRST or NULL */
+void conn_facts_corrupt(struct sub *s, const char *what, enum mptcp_reason reason);
+void conn_fault_heard(struct sub *by, const struct mptcp_option *opt, usec_t now_us);
+void conn_announce_time(struct conn *c, usec_t now_us);
+usec_t conn_announce_deadline(const struct conn *c);
+uint32_t conn_announce_room(const struct sub *s);  /* bytes of options its next segment needs for it */
+void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_data *d);
+void conn_announce_acked(const struct sub *s, struct ssn to);
+void conn_announce_gone(struct conn *c);
 
 /* --- conn_output.c --- */
 /* One action, if there is one. */

@@ -201,6 +201,7 @@ void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us
 
 	if (why)
 		count(c->engine->counters, CNT_MPRstRx);
+	conn_facts_reset(s, why);
 	if (c->state == M_OPENING && !s->join) {
 		conn_fail(c, reason == REASON_PROHIBITED ? OPEN_PROHIBITED : reason == REASON_NO_RESOURCES ? OPEN_NO_RESOURCES :
 			  c->client && c->engine->config.form == SEGMENT_PLAIN ? OPEN_REFUSED : OPEN_RESET, 0, false, now_us);

@@ -18,9 +18,12 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 	s->want_out = true;
 	if (f->acked) {
 		sent_map_acked(&s->sent, f->acked_to);
+		conn_announce_acked(s, f->acked_to);
 		if (s->stage == SUB_LIVE)
 			conn_sub_alive(s, now_us);
 	}
+	if (f->retransmit_timeout)
+		conn_facts_timeout(s);
 	if (f->retransmit_timeout || f->tail_probe) {
 		engine_probe(c->engine, s->path, now_us);
 		if (!f->retransmit_timeout || (s->stage != SUB_LIVE && s->stage != SUB_CLOSING) || !pm_move(s))
@@ -34,6 +37,7 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 	if (f->gave_up) {
 		if (s->join && s->stage != SUB_LIVE)
 			count(c->engine->counters, CNT_JoinTimeout);
+		s->end = "no answer";
 		conn_sub_lost(s, now_us);
 		return true;
 	}
@@ -70,6 +74,7 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 		struct segment rst;
 
 		/* RFC 8684 3.3: a fatal DSS error ends the subflow with reason 1. */
+		conn_facts_corrupt(s, "its DSS options make no sense", REASON_MPTCP_ERROR);
 		subflow_reset(&s->sf, &rst);
 		rst.src_port = s->local_port;
 		rst.dst_port = s->remote_port;
@@ -95,6 +100,9 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 		case REMOVE_ADDR:
 		case MP_PRIO:
 			pm_option(s, &seg->mptcp[i], now_us);
+			break;
+		case FAULT_ANNOUNCE:
+			conn_fault_heard(s, &seg->mptcp[i], now_us);
 			break;
 		case MP_FAIL:
 			count(c->engine->counters, CNT_MPFailRx);
@@ -177,6 +185,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		if (f.payload && !conn_payload(s, &f, &map, now_us, &f.fin)) {
 			struct segment rst;
 
+			conn_facts_corrupt(s, "its data has no mapping, or a wrong checksum", REASON_MIDDLEBOX);
 			subflow_reset(&s->sf, &rst);
 			rst.src_port = s->local_port;
 			rst.dst_port = s->remote_port;

@@ -103,7 +103,7 @@ uint32_t conn_options_room(const struct sub *s)
 		room += 2;
 	if (conn_keys_owed(s) && room < 24)
 		room = 24;
-	return (room + 3) & ~3u;
+	return ((room + 3) & ~3u) + conn_announce_room(s);
 }
 
 uint32_t conn_relative_out(const struct sub *s, struct ssn seq)

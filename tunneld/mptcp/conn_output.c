@@ -99,8 +99,10 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		conn_option_third_ack(s, seg);
 	} else if (d->len) {
 		conn_option_mapping(s, seg, d, fin);
+		conn_announce_put(s, seg, d);
 	} else if (s->stage != SUB_OPENING) {
 		conn_options_ack(s, seg);
+		conn_announce_put(s, seg, d);
 	}
 	if (segment_options_size(seg) > TCP_OPTIONS_MAX)
 		option_rules_fit(seg);
@@ -414,6 +416,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
 
 	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, usec_min(c->stuck_us, c->room_us))));
+	at = usec_min(at, conn_announce_deadline(c));
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct sub *s = c->subs[i];
 

@@ -125,6 +125,7 @@ static void tell_dropped(struct sub *s)
 			by = c->subs[i];
 	if (!by)
 		return;
+	s->end = "unanswered for long";
 	subflow_reset(&s->sf, &rst);
 	rst.src_port = s->local_port;
 	rst.dst_port = s->remote_port;

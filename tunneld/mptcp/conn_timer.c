@@ -125,6 +125,7 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		stuck(c, now_us);
 	if (c->join_us <= now_us)
 		pm_joins(c, now_us);
+	conn_announce_time(c, now_us);
 	conn_free_acked(c);
 	conn_drop_dead_subs(c, now_us);
 }

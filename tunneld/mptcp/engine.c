@@ -108,7 +108,7 @@ struct engine *engine_new(const struct engine_config *config, const uint8_t seed
 		e->config.close_timeout_us = 60 * USEC_PER_S;
 	if (!e->config.memory_max)
 		e->config.memory_max = UINT64_C(1) << 30;
-	if (!e->cc || !e->sched || !take_tables(e)) {
+	if (!e->cc || !e->sched || !take_tables(e) || !engine_facts_open(e)) {
 		engine_free(e);
 		return NULL;
 	}
@@ -142,6 +142,7 @@ void engine_free(struct engine *e)
 	free(e->by_token);
 	free(e->heap);
 	free(e->raw);
+	engine_facts_close(e);
 	sodium_memzero(e->seed, sizeof e->seed);
 	free(e);
 }
@@ -344,6 +345,8 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		return connect_event(e, ev, now_us);
 	case EV_WRITE:
 		return write_event(e, ev, now_us);
+	case EV_FAULT:
+		return engine_fault_event(e, ev, now_us);
 	case EV_TIME:
 		return ERR_OK;
 	case EV_DIALLED:
@@ -453,6 +456,7 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 			conn_free(c);
 			continue;
 		}
+		conn_facts_look(c);
 		engine_ready_pop(e);
 		engine_no_deadline(c);
 		if (c->state != M_CLOSED)

@@ -15,6 +15,7 @@
 #include "common/counters.h"
 #include "common/err.h"
 #include "common/usec.h"
+#include "tunneld/mptcp/fact.h"
 #include "tunneld/tcp/cc.h"
 #include "tunneld/wire/segment.h"
 
@@ -38,6 +39,7 @@ struct engine_config {
 	usec_t dead_timeout_us;    /* break-before-make: no subflow for this long ends the connection; 60 s */
 	usec_t close_timeout_us;   /* DATA_FIN unanswered for this long after close; 60 s */
 	uint32_t uperf_timeout_ms, uperf_l_limit_ms, uperf_u_limit_ms, user_timeout_ms; /* 0 = default */
+	uint32_t facts;            /* how many facts may wait for engine_next_fact(); 0: none are kept, and nothing is announced */
 	struct counters *counters;
 };
 
@@ -59,6 +61,7 @@ enum event_kind {
 	EV_CONSUMED,  /* consumed: the application's side took n bytes (0 too) of what is readable; answers an ACT_DATA */
 	EV_SHUTDOWN,  /* conn: the application will write no more: DATA_FIN after all data */
 	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
+	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now */
 	EV_TIME,      /* nothing but the time */
 };
 
@@ -83,6 +86,7 @@ struct event {
 		struct { conn_id conn; uint64_t host; enum open_result result; uint8_t icmp_code; } dialled;
 		struct { conn_id conn; const uint8_t *bytes; size_t len; size_t taken; /* out */ } write;
 		struct { conn_id conn; size_t len; } consumed;
+		struct { path_id path; uint64_t id; uint8_t cause; bool transient; struct addr middlebox; } fault; /* id: the host's, for FACT_FAULT_TOLD */
 		conn_id conn;
 	};
 };
@@ -135,6 +139,9 @@ size_t engine_room(const struct engine *e, conn_id conn);
 
 /* What an ACT_DATA would offer now, whether or not one waits for its answer; answer it with EV_CONSUMED. 0: nothing. */
 size_t engine_readable(const struct engine *e, conn_id conn, const uint8_t **bytes);
+
+/* The oldest fact not yet taken, fact.h. False: none. */
+bool engine_next_fact(struct engine *e, struct fact *out);
 
 /* Facts for status, filled by copying; the names are those of seeds appendix B and DESIGN section 4. */
 struct subflow_info {

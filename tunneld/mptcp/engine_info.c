@@ -48,7 +48,7 @@ enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, s
 	*out = (struct subflow_info){
 		.id = s->id, .path = s->path, .local_addr_id = s->local_addr_id, .remote_addr_id = s->remote_addr_id,
 		.local_port = s->local_port, .remote_port = s->remote_port, .state = subflow_state_name(s->sf.state),
-		.mode = backup_mode_name(backup_mode_of(s->backup_local, s->backup_remote, s->stale)),
+		.mode = backup_mode_name(conn_sub_mode(s)),
 		.backup = s->backup_local || s->backup_remote, .stale = s->stale,
 		.rto_ms = cap32(s->sf.rtt.rto_us / USEC_PER_MS), .cwnd = s->sf.cc.cwnd,
 		.in_flight = subflow_in_flight_seq(&s->sf),

@@ -6,7 +6,7 @@
 #include "tunneld/mptcp/conn.h"
 #include "tunneld/mptcp/sched.h"
 
-enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535, OLD_SYNS = 512 };
+enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535, OLD_SYNS = 512, ENGINE_ANNOUNCES = 64 };
 #define PATH_NONE UINT32_MAX
 
 struct path {
@@ -35,6 +35,19 @@ struct raw_segment { path_id path; uint8_t len; uint8_t bytes[RAW_BYTES_MAX]; };
 
 /* The SYN of a first subflow that has been here: a late copy of it must not dial its destination again. */
 struct old_syn { peer_id peer; uint16_t port; struct ssn iss; };
+
+/* One FAULT_ANNOUNCE under way, of the connection whose `announce` is its number + 1. */
+struct announce {
+	bool used, due;           /* due: it goes with the next segment of subflow `by` */
+	bool with_data;           /* the last copy rode on data up to `end` */
+	uint64_t fault;           /* the host's id of it */
+	path_id path;
+	uint32_t by, copies;
+	struct ssn end;
+	uint64_t retransmitted;   /* by's count at that time */
+	usec_t next_us;
+	struct mptcp_option option;
+};
 
 struct conn_slot { struct conn *conn; uint32_t generation; uint32_t next_free; };
 
@@ -70,6 +83,10 @@ struct engine {
 	struct raw_segment *raw;  /* ring */
 	uint32_t raw_head, raw_count, raw_room;
 
+	struct fact *facts;       /* ring, config.facts; NULL: none are kept */
+	uint32_t fact_head, fact_count;
+	struct announce *announces; /* ENGINE_ANNOUNCES */
+
 	struct old_syn old_syns[OLD_SYNS]; /* ring */
 	uint32_t old_syn_next;
 
@@ -97,6 +114,11 @@ struct sub *engine_sub_find(const struct engine *e, peer_id peer, uint16_t local
 /* A segment of no subflow: emitted now, sent with the next output. Dropped and counted when the ring is full. */
 void engine_raw(struct engine *e, path_id path, struct segment *seg);
 void engine_probe(struct engine *e, path_id path, usec_t now_us);
+
+/* --- conn_facts.c: what happened; FAULT_ANNOUNCE --- */
+bool engine_facts_open(struct engine *e);
+void engine_facts_close(struct engine *e);
+enum err engine_fault_event(struct engine *e, const struct event *ev, usec_t now_us);
 
 /* --- pm.c: paths and addresses --- */
 /* Best path to open on: up, then suspect; not backup before backup; lowest RTT. PATH_NONE: none. */

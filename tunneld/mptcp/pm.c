@@ -200,8 +200,10 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 		engine_ready(c);
 	}
 	/* Losing one subflow may end its connection and so others of this list: begin again each time. */
-	while (gone && p->subs)
+	while (gone && p->subs) {
+		p->subs->end = "its path is gone";
 		conn_sub_lost(p->subs, now_us);
+	}
 }
 
 void pm_path_event(struct engine *e, path_id id, enum path_state before, bool gone, usec_t now_us)
