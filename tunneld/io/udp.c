@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <linux/errqueue.h> /* wants struct timespec, and does not bring it */
 
 #include "common/sockaddr.h"
 
@@ -22,6 +25,7 @@
 
 enum {
 	RECEIVES_A_TURN = 16,          /* recvmsg() calls before others get their turn: at most 1 MiB */
+	ERRORS_A_TURN = 64,            /* more is a flood, and will be told of again */
 	SOCKET_BUFFER = 8 << 20,       /* asked for; net.core.[rw]mem_max usually grants less */
 };
 
@@ -109,12 +113,24 @@ static int send_some(struct udp *u, const struct udp_buffer *b, const uint8_t *b
 	if (!msg.msg_controllen)
 		msg.msg_control = NULL;
 	u->calls_out++;
-	for (;;) {
+	for (int tries = 0;;) {
 		if (sendmsg(u->fd, &msg, MSG_NOSIGNAL) >= 0)
 			return 0;
-		if (errno != EINTR)
+		if (errno == EINTR)
+			continue;
+		/* With IP_RECVERR an ICMP error for an earlier datagram is told once, in place of sending this one. */
+		if (errno == EAGAIN || errno == ENOBUFS || errno == EIO || tries++)
 			return errno;
 	}
+}
+
+static void send_failed(struct udp *u, const struct udp_buffer *b, int error)
+{
+	struct udp_error e = { .origin = UDP_ERROR_SEND, .error = error, .to = b->to };
+
+	count(u->pool->counters, CNT_UdpSendFailed);
+	if (u->events->error)
+		u->events->error(u->owner, u, &e);
 }
 
 /* True: done with it, sent or lost. False: the socket takes no more now. */
@@ -151,7 +167,7 @@ static bool buffer_send(struct udp *u, struct udp_buffer *b)
 			u->events->too_big(u->owner, u, &b->to, n);
 		} else {
 			/* No route, link down, a filter: for the tunnel that is loss, and liveness sees it. */
-			count(u->pool->counters, CNT_UdpSendFailed);
+			send_failed(u, b, error);
 		}
 	}
 	return true;
@@ -294,8 +310,67 @@ static void control_read(struct msghdr *msg, struct udp_datagram *d, size_t *seg
 	}
 }
 
+/* --- errors --- */
+
+static void error_read(struct udp *u, struct msghdr *msg, const uint8_t *quoted, size_t quoted_len)
+{
+	struct udp_error e = { .quoted = quoted, .quoted_len = quoted_len };
+
+	if (sockaddr_to_addr(&e.to, msg->msg_name, msg->msg_namelen))
+		e.to.family = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		struct sock_extended_err ee;
+		const struct sockaddr *from;
+
+		if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+		    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+			continue;
+		memcpy(&ee, CMSG_DATA(c), sizeof ee);
+		/* What the system itself refused it has told by errno. */
+		if (ee.ee_origin != SO_EE_ORIGIN_ICMP && ee.ee_origin != SO_EE_ORIGIN_ICMP6)
+			continue;
+		from = SO_EE_OFFENDER((struct sock_extended_err *)CMSG_DATA(c));
+		e.origin = ee.ee_origin == SO_EE_ORIGIN_ICMP ? UDP_ERROR_ICMP : UDP_ERROR_ICMP6;
+		e.error = (int)ee.ee_errno;
+		e.type = ee.ee_type;
+		e.code = ee.ee_code;
+		e.mtu = ee.ee_errno == EMSGSIZE ? ee.ee_info : 0;
+		if (sockaddr_to_addr(&e.reporter, (const struct sockaddr_storage *)from,
+				     from->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6)))
+			e.reporter.family = 0;
+		count(u->pool->counters, CNT_IcmpReceived);
+		if (u->events->error)
+			u->events->error(u->owner, u, &e);
+		return;
+	}
+}
+
+static void errors_read(struct udp *u)
+{
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(struct sock_extended_err) + sizeof(struct sockaddr_in6)) +
+			      CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control;
+	uint8_t quoted[128];
+
+	for (int i = 0; i < ERRORS_A_TURN && u->fd >= 0; i++) {
+		struct sockaddr_storage to;
+		struct iovec iov = { .iov_base = quoted, .iov_len = sizeof quoted };
+		struct msghdr msg = {
+			.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &iov, .msg_iovlen = 1,
+			.msg_control = &control, .msg_controllen = sizeof control,
+		};
+		ssize_t got = recvmsg(u->fd, &msg, MSG_ERRQUEUE);
+
+		if (got < 0)
+			return;
+		error_read(u, &msg, quoted, (size_t)got);
+	}
+}
+
 /* False: nothing more to read. */
-static bool receive(struct udp *u)
+static bool receive(struct udp *u, bool first)
 {
 	union {
 		struct cmsghdr align;
@@ -311,8 +386,14 @@ static bool receive(struct udp *u)
 	size_t segment_len, at = 0;
 	ssize_t got = recvmsg(u->fd, &msg, 0);
 
-	if (got < 0)
-		return errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH;
+	if (got < 0) {
+		bool again = errno != EAGAIN;
+
+		/* The socket is also "readable" when nothing but an error waits. */
+		if (first || (again && errno != EINTR))
+			errors_read(u);
+		return again && u->fd >= 0;
+	}
 	u->calls_in++;
 	if (msg.msg_flags & MSG_TRUNC || sockaddr_to_addr(&d.from, &from, msg.msg_namelen)) {
 		count(u->pool->counters, CNT_UdpOdd);
@@ -341,7 +422,7 @@ static void on_ready(void *owner, int events)
 		queue_run(u);
 	if (!(events & LOOP_READ))
 		return;
-	for (int turn = 0; turn < RECEIVES_A_TURN && receive(u); turn++)
+	for (int turn = 0; turn < RECEIVES_A_TURN && receive(u, !turn); turn++)
 		;
 	if (u->fd >= 0 && u->events->drained)
 		u->events->drained(u->owner, u);
@@ -373,9 +454,11 @@ int udp_open(struct udp *u, struct loop *l, struct udp_pool *p, const struct add
 		return errno;
 	if (local->family == 6) {
 		setsockopt(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+		setsockopt(u->fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
 		setsockopt(u->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
 		setsockopt(u->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof probe6);
 	} else {
+		setsockopt(u->fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
 		setsockopt(u->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
 		setsockopt(u->fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe4, sizeof probe4);
 	}

@@ -37,12 +37,29 @@ struct udp_datagram {
 	bool first;               /* of those that one call gave: the others came at the same time */
 };
 
+/*
+ * Something went wrong with a datagram to `to`: the system refused it, or somebody on the way said so by ICMP. Anybody can
+ * say so: quoted is as much of the lost datagram as the message repeats, for the owner to judge whether it ever was.
+ */
+struct udp_error {
+	enum { UDP_ERROR_SEND, UDP_ERROR_ICMP, UDP_ERROR_ICMP6 } origin;
+	int error;                /* errno */
+	uint8_t type, code;       /* ICMP */
+	uint32_t mtu;             /* of the next hop, where the message is about that */
+	struct addr to;           /* family 0: not known */
+	struct addr reporter;     /* who sent the ICMP message; family 0: not known */
+	const uint8_t *quoted;
+	size_t quoted_len;
+};
+
 struct udp_events {
 	void (*datagram)(void *owner, struct udp *u, const struct udp_datagram *d);
 	/* A datagram of len bytes does not fit the way to `to`; it is lost. */
 	void (*too_big)(void *owner, struct udp *u, const struct addr *to, size_t len);
 	/* Everything that was read in this turn has been told. */
 	void (*drained)(void *owner, struct udp *u);
+	/* Optional. May come once for each datagram: the owner limits what it does about it. */
+	void (*error)(void *owner, struct udp *u, const struct udp_error *e);
 };
 
 struct udp_buffer {

@@ -17,6 +17,9 @@ struct end {
 	unsigned count, drained;
 	size_t too_big;
 	unsigned until; /* ends the loop at that count */
+	struct udp_error error;
+	uint8_t quoted[8];
+	unsigned errors;
 };
 
 static struct loop *loop;
@@ -47,7 +50,20 @@ static void on_drained(void *owner, struct udp *u)
 	((struct end *)owner)->drained++;
 }
 
-static const struct udp_events events = { on_datagram, on_too_big, on_drained };
+static void on_error(void *owner, struct udp *u, const struct udp_error *error)
+{
+	struct end *e = owner;
+
+	(void)u;
+	if (error->origin == UDP_ERROR_SEND)
+		return;
+	e->error = *error;
+	memcpy(e->quoted, error->quoted, error->quoted_len < sizeof e->quoted ? error->quoted_len : sizeof e->quoted);
+	e->errors++;
+	loop_end(loop);
+}
+
+static const struct udp_events events = { on_datagram, on_too_big, on_drained, on_error };
 
 static void on_time(void *owner)
 {
@@ -96,6 +112,59 @@ static void wait_for(struct end *e, unsigned n)
 	if (e->count < n)
 		loop_run(loop);
 	CU_ASSERT_EQUAL(e->count, n);
+}
+
+static void an_icmp_error_is_told_with_its_reporter(const char *address, unsigned origin, uint8_t type, uint8_t code)
+{
+	struct udp_batch batch = { 0 };
+	struct addr nobody;
+
+	up(address);
+	nobody = b.udp.local;
+	udp_close(&b.udp); /* nobody listens there any more */
+	put(&batch, &a.udp, &nobody, 100, 0x5a);
+	udp_batch_flush(&batch, &a.udp);
+	loop_run(loop);
+	CU_ASSERT_EQUAL(a.errors, 1);
+	CU_ASSERT_EQUAL(a.error.origin, origin);
+	CU_ASSERT_EQUAL(a.error.type, type);
+	CU_ASSERT_EQUAL(a.error.code, code);
+	CU_ASSERT_TRUE(addr_eq(&a.error.to, &nobody));
+	CU_ASSERT_TRUE(addr_same_ip(&a.error.reporter, &nobody));
+	CU_ASSERT_EQUAL(a.error.quoted_len, 100);
+	CU_ASSERT_EQUAL(a.quoted[0], 0x5a);
+	CU_ASSERT_EQUAL(counters.v[CNT_IcmpReceived], 1);
+	down();
+}
+
+static void test_an_icmp_error_is_told_with_its_reporter(void)
+{
+	an_icmp_error_is_told_with_its_reporter("127.0.0.1", UDP_ERROR_ICMP, 3, 3);
+}
+
+static void test_an_icmp6_error_is_told_with_its_reporter(void)
+{
+	an_icmp_error_is_told_with_its_reporter("::1", UDP_ERROR_ICMP6, 1, 4);
+}
+
+/* The error of an earlier datagram is the next one's errno, and yet that one must go. */
+static void test_an_icmp_error_does_not_cost_the_next_datagram(void)
+{
+	struct udp_batch batch = { 0 };
+	struct udp third;
+	struct addr nobody;
+
+	up("127.0.0.1");
+	CU_ASSERT_EQUAL_FATAL(udp_open(&third, loop, &pool, &(struct addr){ .family = 4, .ip = { 127, 0, 0, 1 } }, NULL, &events, &a), 0);
+	nobody = third.local;
+	udp_close(&third);
+	put(&batch, &a.udp, &nobody, 100, 1);
+	udp_batch_flush(&batch, &a.udp);
+	put(&batch, &a.udp, &b.udp.local, 100, 2);
+	udp_batch_flush(&batch, &a.udp);
+	wait_for(&b, 1);
+	CU_ASSERT_EQUAL(counters.v[CNT_UdpSendFailed], 0);
+	down();
 }
 
 static void equal_sizes_leave_in_one_call(const char *address)
@@ -253,4 +322,7 @@ UNIT_MAIN("udp",
 	T(test_room_not_used_sends_nothing),
 	T(test_the_source_address_is_the_one_asked_for),
 	T(test_what_no_link_carries_is_told_as_too_big),
-	T(test_an_unreachable_destination_is_loss_and_not_a_fault))
+	T(test_an_unreachable_destination_is_loss_and_not_a_fault),
+	T(test_an_icmp_error_is_told_with_its_reporter),
+	T(test_an_icmp6_error_is_told_with_its_reporter),
+	T(test_an_icmp_error_does_not_cost_the_next_datagram))
