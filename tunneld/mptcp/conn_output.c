@@ -401,6 +401,10 @@ bool conn_output(struct conn *c, struct action *act, usec_t now_us)
 		return true;
 	if (data_output(c, act, now_us))
 		return true;
+	/* Who would take more now is not at its path's limit. */
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (conn_sub_usable(c->subs[i]))
+			subflow_app_limited(&c->subs[i]->sf, now_us);
 	/* The last data may have gone just now. */
 	if (conn_fin_ready(c) && !c->fin_sent) {
 		signal_due(c, now_us);

@@ -5,7 +5,7 @@
 
 const struct cc_ops *cc_by_name(const char *name)
 {
-	static const struct cc_ops *const all[] = { &cc_cubic, &cc_reno };
+	static const struct cc_ops *const all[] = { &cc_cubic, &cc_bbr, &cc_reno };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (!strcmp(all[i]->name, name))

@@ -16,22 +16,31 @@ struct cc {
 	uint32_t mss;
 	uint32_t cwnd, ssthresh;     /* RFC 5681 3.1; ssthresh starts at UINT32_MAX */
 	uint64_t pacing_rate;        /* bytes a second; 0 = not paced */
-	uint64_t priv[16];           /* the controller's own state */
+	uint64_t bandwidth;          /* bytes a second, where the controller knows; 0 = cwnd a round trip it is */
+	uint64_t priv[36];           /* the controller's own state */
 };
 
 struct cc_ack {
 	uint32_t acked;              /* newly delivered, cumulative and SACKed */
 	uint32_t lost;               /* newly marked lost */
 	uint32_t in_flight;          /* before this ACK */
+	uint32_t in_flight_now;      /* after it */
 	usec_t rtt_us;               /* sample of this ACK; 0 if none */
 	usec_t srtt_us, min_rtt_us;
-	uint64_t delivery_rate;      /* bytes a second of this sample; 0 if none */
+	/* draft-ietf-ccwg-bbr 4.1 (delivery rate): of the newest segment that this ACK delivers, sent again or not */
+	uint64_t rate;               /* bytes a second; 0 if none */
+	bool rate_app_limited;       /* there was not enough to send: the path may take more */
+	uint64_t prior_delivered;    /* `delivered` when it was sent */
+	uint32_t tx_in_flight;       /* in flight when it had been sent */
+	uint64_t delivered;          /* in all, with this ACK */
+	uint64_t lost_total;         /* marked lost in all, with this ACK */
 	bool app_limited;            /* cwnd was not the limit when this was sent: no reason to grow it */
 	bool in_recovery;
 };
 
 struct cc_ops {
 	const char *name;
+	bool by_rate;                /* sets cwnd and pacing_rate itself on every ACK: no PRR, no pace derived from cwnd */
 	void (*init)(struct cc *cc, usec_t now_us);
 	void (*acked)(struct cc *cc, const struct cc_ack *ack, usec_t now_us);
 	void (*loss)(struct cc *cc, uint32_t in_flight, usec_t now_us);    /* recovery begins: sets ssthresh */
@@ -40,7 +49,7 @@ struct cc_ops {
 	void (*idle)(struct cc *cc, usec_t idle_us, usec_t now_us);        /* sending restarts after idleness */
 };
 
-extern const struct cc_ops cc_cubic, cc_reno;
+extern const struct cc_ops cc_bbr, cc_cubic, cc_reno;
 /* NULL if there is none of that name. */
 const struct cc_ops *cc_by_name(const char *name);
 

@@ -242,5 +242,5 @@ static void reno_timeout(struct cc *cc, uint32_t in_flight, usec_t now_us)
 	cc->cwnd = cc->mss;
 }
 
-const struct cc_ops cc_cubic = { "cubic", init, cubic_acked, cubic_loss, cubic_timeout, undo, idle };
-const struct cc_ops cc_reno = { "reno", init, reno_acked, reno_loss, reno_timeout, undo, idle };
+const struct cc_ops cc_cubic = { "cubic", false, init, cubic_acked, cubic_loss, cubic_timeout, undo, idle };
+const struct cc_ops cc_reno = { "reno", false, init, reno_acked, reno_loss, reno_timeout, undo, idle };

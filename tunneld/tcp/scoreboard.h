@@ -29,6 +29,8 @@ struct sent {
 	usec_t sent_us;          /* last transmission */
 	uint64_t delivered;      /* subflow's total at that moment, for the delivery rate */
 	usec_t delivered_us;
+	uint32_t send_elapsed_us; /* since the last delivered one was sent, at that moment */
+	uint32_t tx_in_flight;   /* with this one */
 	uint32_t again;          /* bytes of it already sent again in this round, when LOST */
 	uint8_t flags;
 	uint32_t older, newer;   /* neighbours in the order of transmission; BOARD_NONE */

@@ -139,7 +139,9 @@ struct subflow {
 	uint32_t prr_delivered, prr_out, prr_flight_size;
 	uint32_t undo_retransmits;     /* of this recovery, or the last, not yet known to have been needless */
 	uint64_t delivered;            /* bytes the peer has in all, SACKed ones included */
-	usec_t delivered_us;
+	usec_t delivered_us, first_sent_us; /* when the newest delivered one arrived, and when it was sent */
+	uint64_t app_limited_until;    /* `delivered` of the last segment that went while there was too little to send; 0: none */
+	uint64_t lost_total;           /* bytes that RACK or SACK thought lost */
 	/* The congestion window was the limit when up to here was sent: only then may it grow, RFC 7661, RFC 9438 5.8. */
 	bool cwnd_limited;
 	struct ssn cwnd_limited_seq;
@@ -214,6 +216,11 @@ uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us);
  * (at most one mss less options_room). push sets PSH. Carries the pending ACK. */
 uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push, uint32_t rcv_wnd, uint32_t options_room,
 		      usec_t now_us, struct segment *seg, struct subflow_data *data);
+
+/* The owner has no more for it now, though it would take some: rate samples until then do not show the path's limit. */
+void subflow_app_limited(struct subflow *sf, usec_t now_us);
+/* Bytes a second that it carries, as far as known; 0: not known. */
+uint64_t subflow_rate(const struct subflow *sf);
 
 /* FIN after all queued data; further subflow_send() is refused. */
 void subflow_close(struct subflow *sf, usec_t now_us);

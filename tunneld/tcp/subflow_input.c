@@ -75,7 +75,11 @@ static bool timestamp_fails(struct subflow *sf, const struct segment *seg, usec_
 struct delivery {
 	uint32_t acked, sacked;      /* bytes newly delivered, by snd_una and by SACK */
 	usec_t rtt_us;
-	uint64_t rate;
+	/* of the newest segment, for the delivery rate */
+	bool any;
+	uint64_t prior_delivered;
+	usec_t prior_us, sent_us;
+	uint32_t send_elapsed_us, tx_in_flight;
 	bool rate_app_limited;
 	bool late_original;          /* thought lost, not sent again, and here it is: F-RTO's question */
 	bool duplicate;              /* told by DSACK */
@@ -83,22 +87,43 @@ struct delivery {
 	usec_t newest_us;
 };
 
-static void delivered_one(struct subflow *sf, struct delivery *d, const struct sent *s, uint32_t len, usec_t now_us)
+/* draft-ietf-ccwg-bbr 4.1.2.3: the newest segment tells over which time the delivery is counted. */
+static void note_newest(struct subflow *sf, struct delivery *d, const struct sent *s)
+{
+	if (d->any && (s->delivered < d->prior_delivered || (s->delivered == d->prior_delivered && s->sent_us < d->sent_us)))
+		return;
+	d->any = true;
+	d->prior_delivered = s->delivered;
+	d->prior_us = s->delivered_us;
+	d->sent_us = s->sent_us;
+	d->send_elapsed_us = s->send_elapsed_us;
+	d->tx_in_flight = s->tx_in_flight;
+	d->rate_app_limited = s->flags & SENT_APP_LIMITED;
+	sf->first_sent_us = s->sent_us;
+}
+
+/* Bytes a second, 0: none. The slower of sending and arriving: ACKs may come in a lump. */
+static uint64_t delivery_rate(const struct subflow *sf, const struct delivery *d, usec_t now_us)
+{
+	usec_t took = usec_max(d->send_elapsed_us, usec_since(now_us, d->prior_us));
+
+	/* An answer to the original of what was sent again would look too quick. */
+	if (!d->any || !took || took < sf->rtt.min_rtt_us)
+		return 0;
+	return (sf->delivered - d->prior_delivered) * USEC_PER_S / took;
+}
+
+static void delivered_one(struct subflow *sf, struct delivery *d, const struct sent *s, usec_t now_us)
 {
 	usec_t rtt = usec_since(now_us, s->sent_us);
 	struct ssn end = ssn_add(s->seq, s->len);
 	bool again = s->flags & SENT_RETRANS;
 
+	note_newest(sf, d, s);
 	if (!again) {
 		if (s->sent_us >= d->newest_us) {
-			usec_t took = usec_since(now_us, s->delivered_us);
-
 			d->newest_us = s->sent_us;
 			d->rtt_us = rtt ? rtt : 1;
-			if (took) {
-				d->rate = (sf->delivered + d->acked + d->sacked + len - s->delivered) * USEC_PER_S / took;
-				d->rate_app_limited = s->flags & SENT_APP_LIMITED;
-			}
 		}
 		if (s->flags & SENT_LOST)
 			d->late_original = true;
@@ -151,6 +176,7 @@ uint32_t subflow_detect_loss(struct subflow *sf, usec_t now_us)
 		lost += s->len;
 		board_mark_lost(b, p);
 	}
+	sf->lost_total += lost;
 	return lost;
 }
 
@@ -209,7 +235,7 @@ static void proportional_rate(struct subflow *sf, uint32_t delivered, bool safe)
 
 static void leave_recovery(struct subflow *sf)
 {
-	if (sf->in_recovery)
+	if (sf->in_recovery && !sf->cc.ops->by_rate)
 		sf->cc.cwnd = sf->cc.ssthresh;
 	sf->in_recovery = sf->in_rto_recovery = sf->frto = false;
 }
@@ -228,14 +254,14 @@ static void take_cumulative(struct subflow *sf, struct ssn ack, struct delivery 
 			break;
 		if ((uint32_t)n < s->len) {
 			if (!(s->flags & SENT_SACKED)) {
-				delivered_one(sf, d, s, (uint32_t)n, now_us);
+				delivered_one(sf, d, s, now_us);
 				d->acked += (uint32_t)n;
 			}
 			board_trim_head(b, (uint32_t)n);
 			break;
 		}
 		if (!(s->flags & SENT_SACKED)) {
-			delivered_one(sf, d, s, s->len, now_us);
+			delivered_one(sf, d, s, now_us);
 			d->acked += s->len;
 		}
 		board_pop(b);
@@ -282,7 +308,7 @@ static void take_sack(struct subflow *sf, const struct segment *seg, struct deli
 				break;
 			if (s->flags & SENT_SACKED || ssn_lt(s->seq, whole.start))
 				continue;
-			delivered_one(sf, d, s, s->len, now_us);
+			delivered_one(sf, d, s, now_us);
 			d->sacked += s->len;
 			board_mark_sacked(b, p);
 		}
@@ -396,6 +422,7 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 		undo(sf, now_us);
 	if (!sf->sack_ok && sf->dup_acks == DUP_THRESHOLD && board_count(b)) {
 		lost += board_at(b, b->head)->len;
+		sf->lost_total += lost;
 		board_mark_lost(b, b->head);
 	} else if (!sf->sack_ok && advanced && sf->in_recovery && board_count(b) && ssn_lt(sf->snd_una, sf->recover)) {
 		board_mark_lost(b, b->head); /* a partial ACK: NewReno, RFC 6582 3.2 */
@@ -407,12 +434,17 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 		f->loss_detected = true;
 		subflow_enter_recovery(sf, now_us);
 	}
-	if (sf->in_recovery)
+	if (sf->in_recovery && !sf->cc.ops->by_rate)
 		proportional_rate(sf, d.acked + d.sacked, advanced && !lost);
+	if (sf->app_limited_until && sf->delivered > sf->app_limited_until)
+		sf->app_limited_until = 0;
 	if (d.acked + d.sacked) {
 		const struct cc_ack ack = {
-			.acked = d.acked + d.sacked, .lost = lost, .in_flight = flight, .rtt_us = d.rtt_us,
-			.srtt_us = sf->rtt.srtt_us, .min_rtt_us = sf->rtt.min_rtt_us, .delivery_rate = d.rate,
+			.acked = d.acked + d.sacked, .lost = lost, .in_flight = flight, .in_flight_now = b->in_flight, .rtt_us = d.rtt_us,
+			.srtt_us = sf->rtt.srtt_us, .min_rtt_us = sf->rtt.min_rtt_us,
+			.rate = delivery_rate(sf, &d, now_us), .rate_app_limited = d.rate_app_limited,
+			.prior_delivered = d.prior_delivered, .tx_in_flight = d.tx_in_flight,
+			.delivered = sf->delivered, .lost_total = sf->lost_total,
 			.app_limited = !sf->cwnd_limited, .in_recovery = sf->in_recovery,
 		};
 

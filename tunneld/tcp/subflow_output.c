@@ -121,7 +121,7 @@ void subflow_update_pacing(struct subflow *sf)
 {
 	uint64_t rate;
 
-	if (!sf->rtt.srtt_us)
+	if (!sf->rtt.srtt_us || sf->cc.ops->by_rate)
 		return;
 	rate = (uint64_t)(sf->in_recovery ? sf->cc.ssthresh : sf->cc.cwnd) * USEC_PER_S / sf->rtt.srtt_us;
 	/* Fast enough that the window, not the pace, is the limit: twice in slow start, 1.25 after. */
@@ -146,6 +146,37 @@ static void pace(struct subflow *sf, uint32_t len, usec_t now_us)
 
 static bool paced_out(const struct subflow *sf, usec_t now_us) { return sf->pace_next_us > now_us; }
 
+/* For the rate at which it is delivered: draft-ietf-ccwg-bbr 4.1.2.2. */
+static void stamp(struct subflow *sf, struct sent *s, bool first, usec_t now_us)
+{
+	usec_t elapsed;
+
+	if (first)
+		sf->first_sent_us = sf->delivered_us = now_us;
+	elapsed = usec_since(now_us, sf->first_sent_us);
+	s->delivered = sf->delivered;
+	s->delivered_us = sf->delivered_us;
+	s->send_elapsed_us = elapsed > UINT32_MAX ? UINT32_MAX : (uint32_t)elapsed;
+	s->tx_in_flight = sf->board.in_flight;
+	if (sf->app_limited_until)
+		s->flags |= SENT_APP_LIMITED;
+	else
+		s->flags &= (uint8_t)~SENT_APP_LIMITED;
+}
+
+void subflow_app_limited(struct subflow *sf, usec_t now_us)
+{
+	if (!sf->app_limited_until && subflow_sendable(sf, now_us) >= sf->snd_mss)
+		sf->app_limited_until = sf->delivered + sf->board.in_flight + !sf->board.in_flight;
+}
+
+uint64_t subflow_rate(const struct subflow *sf)
+{
+	if (sf->cc.bandwidth)
+		return sf->cc.bandwidth;
+	return sf->rtt.srtt_us ? (uint64_t)sf->cc.cwnd * USEC_PER_S / sf->rtt.srtt_us : 0;
+}
+
 /* --- segments --- */
 
 static enum subflow_want send_syn(struct subflow *sf, uint32_t rcv_wnd, usec_t now_us, struct segment *seg,
@@ -161,7 +192,8 @@ static enum subflow_want send_syn(struct subflow *sf, uint32_t rcv_wnd, usec_t n
 	} else {
 		if (!board_push(&sf->board, sf->iss, 1u + sf->syn_payload, SUBFLOW_SYN_TAG, now_us))
 			return SF_WANT_NOTHING; /* no memory now: syn_due stands, the timer brings us back */
-		board_at(&sf->board, sf->board.head)->flags |= SENT_SYN;
+		stamp(sf, board_at(&sf->board, sf->board.head), true, now_us);
+		board_at(&sf->board, sf->board.head)->flags |= SENT_SYN | SENT_APP_LIMITED;
 		sf->snd_nxt = ssn_add(sf->iss, 1u + sf->syn_payload);
 	}
 	sf->syn_due = false;
@@ -213,8 +245,7 @@ static enum subflow_want send_again(struct subflow *sf, uint32_t position, uint3
 		s->flags |= SENT_RETRANS; /* Karn: an ACK of a part is no sample either */
 	} else {
 		board_sent_again(&sf->board, position, now_us);
-		s->delivered = sf->delivered;
-		s->delivered_us = sf->delivered_us;
+		stamp(sf, s, sf->board.in_flight == s->len, now_us);
 	}
 	sf->retransmitted_segments++;
 	sf->retransmitted_bytes += len;
@@ -235,8 +266,7 @@ static bool push_sent(struct subflow *sf, uint32_t len, uint64_t tag, uint8_t fl
 	if (!s)
 		return false;
 	s->flags |= flags;
-	s->delivered = sf->delivered;
-	s->delivered_us = board_count(&sf->board) == 1 ? now_us : sf->delivered_us;
+	stamp(sf, s, sf->board.in_flight == len, now_us);
 	sf->snd_nxt = ssn_add(sf->snd_nxt, len);
 	if (sf->rto_deadline_us == USEC_NEVER)
 		subflow_arm_rto(sf, now_us);
@@ -348,8 +378,6 @@ uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push,
 	    (sf->cc.cwnd < sf->cc.ssthresh && 2 * (uint64_t)sf->board.in_flight > sf->cc.cwnd)) {
 		sf->cwnd_limited = true;
 		sf->cwnd_limited_seq = sf->snd_nxt;
-	} else if (take == len) {
-		board_at(&sf->board, sf->board.tail - 1)->flags |= SENT_APP_LIMITED;
 	}
 	fill(sf, seg, seq, (uint8_t)(TCP_ACK | (push && take == len ? TCP_PSH : 0)), rcv_wnd, sacks, now_us);
 	*data = (struct subflow_data){ .seq = seq, .len = take, .tag = tag };

@@ -75,7 +75,7 @@ void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 	if (sf->rack_deadline_us <= now_us && subflow_detect_loss(sf, now_us)) {
 		f->loss_detected = true;
 		subflow_enter_recovery(sf, now_us);
-		if (sf->in_recovery && sf->cc.cwnd < sf->board.in_flight + sf->cc.mss)
+		if (sf->in_recovery && !sf->cc.ops->by_rate && sf->cc.cwnd < sf->board.in_flight + sf->cc.mss)
 			sf->cc.cwnd = sf->board.in_flight + sf->cc.mss;
 	}
 	if (sf->tlp_deadline_us <= now_us) {
