@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "tunneld/mptcp/sched.h"
 #include "tunneld/seal/seal.h"
+#include "tunneld/tcp/cc.h"
 
 _Static_assert((int)CONFIG_KEY_SIZE == (int)KEY_SIZE, "one size of key");
 
@@ -495,8 +497,8 @@ static void read_congestion(struct place *p, void *to)
 {
 	const char *text = text_of(p);
 
-	if (text && strcmp(text, "cubic") != 0 && strcmp(text, "reno") != 0)
-		complain(p, "must be \"cubic\" or \"reno\"");
+	if (text && !cc_by_name(text))
+		complain(p, "must be one of: %s", cc_names());
 	else if (text)
 		*(char **)to = strdup(text);
 }
@@ -505,8 +507,8 @@ static void read_scheduler(struct place *p, void *to)
 {
 	const char *text = text_of(p);
 
-	if (text && strcmp(text, "minrtt") != 0)
-		complain(p, "must be \"minrtt\"");
+	if (text && !sched_by_name(text))
+		complain(p, "must be one of: %s", sched_names());
 	else if (text)
 		*(char **)to = strdup(text);
 }
@@ -658,7 +660,7 @@ struct config *config_read(const char *file, FILE *complaints)
 	if (!c->congestion)
 		c->congestion = strdup("cubic");
 	if (!c->scheduler)
-		c->scheduler = strdup("minrtt");
+		c->scheduler = strdup("ecf");
 	if (r.complaints) {
 		config_free(c);
 		return NULL;

@@ -176,6 +176,7 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, uint
 	s->local_port = local_port;
 	s->remote_port = remote_port;
 	s->path = PATH_NONE;
+	s->copied = c->snd_una;
 	s->third_ack_us = s->dead_since_us = USEC_NEVER;
 	conn_sub_path(s, path);
 	c->subs[c->sub_count++] = s;

@@ -61,6 +61,7 @@ struct sub {
 	usec_t dead_since_us;               /* since when its path is not up; USEC_NEVER */
 	struct sent_map sent;
 	struct mappings mappings;
+	struct dsn copied;                  /* redundant scheduler: it has carried all below */
 	uint64_t other_path_segs;           /* arrived on another path than ours */
 	const char *end;                    /* why it ends, for those who ask; NULL: nothing special */
 	bool end_has_cause, end_transient;

@@ -26,11 +26,19 @@ void conn_free_acked(struct conn *c)
 
 static void tune_send_limit(struct conn *c)
 {
-	uint64_t cwnd = 0, want, most = c->engine->pool.max_bytes / 8;
+	uint64_t cwnd = 0, rate = 0, want, most = c->engine->pool.max_bytes / 8;
+	usec_t longest = 0;
 
-	for (uint8_t i = 0; i < c->sub_count; i++)
-		cwnd += c->subs[i]->sf.cc.cwnd;
-	want = 2 * cwnd + 64 * 1024;
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		const struct subflow *sf = &c->subs[i]->sf;
+
+		cwnd += sf->cc.cwnd;
+		rate += subflow_rate(sf);
+		if (conn_sub_usable(c->subs[i]) && !conn_sub_avoid(c->subs[i]))
+			longest = usec_max(longest, sf->rtt.srtt_us);
+	}
+	/* What quick subflows send while the slowest has its round trip waits for it: RFC 6182 5.3, twice to let it grow. */
+	want = 2 * (rate * longest / USEC_PER_S > cwnd ? rate * longest / USEC_PER_S : cwnd) + 64 * 1024;
 	if (most > CONN_WINDOW_MAX)
 		most = CONN_WINDOW_MAX;
 	if (want > most)

@@ -164,13 +164,14 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 
 /* --- data --- */
 
-static struct sub *pick(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t window, usec_t now_us)
-{
-	struct sched_candidate cand[CONN_SUBFLOWS_MAX];
-	struct sub *of[CONN_SUBFLOWS_MAX];
-	struct sched_view v = { .sub = cand, .queued = queued, .window = window };
-	int got;
+/* What the scheduler sees: of[i] is who v->sub[i] is. */
+struct choice { struct sched_candidate cand[CONN_SUBFLOWS_MAX]; struct sub *of[CONN_SUBFLOWS_MAX]; struct sched_view v; };
 
+static void choices(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t window, usec_t now_us, struct choice *out)
+{
+	struct sched_view *v = &out->v;
+
+	*v = (struct sched_view){ .sub = out->cand, .queued = queued, .window = window };
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		struct sub *s = c->subs[i];
 		uint32_t sendable, in_flight;
@@ -182,15 +183,23 @@ static struct sub *pick(struct conn *c, uint32_t not_on, uint64_t queued, uint64
 		/* RFC 9293 3.8.6.2.1: no silly small segment because the window is nearly full. */
 		if (sendable < s->sf.snd_mss / 2u && sendable < queued && in_flight)
 			sendable = 0;
-		of[v.count] = s;
-		cand[v.count++] = (struct sched_candidate){
-			.srtt_us = s->sf.rtt.srtt_us, .cwnd = s->sf.cc.cwnd, .in_flight = in_flight, .sendable = sendable,
+		out->of[v->count] = s;
+		out->cand[v->count++] = (struct sched_candidate){
+			.srtt_us = s->sf.rtt.srtt_us, .rate = subflow_rate(&s->sf), .in_flight = in_flight, .sendable = sendable,
 			.backup = s->backup_local || s->backup_remote, .avoid = conn_sub_avoid(s),
 			.excluded = s->id == not_on || sent_map_reserve(&s->sent) != ERR_OK,
 		};
 	}
-	got = c->engine->sched->pick(&v);
-	return got < 0 ? NULL : of[got];
+}
+
+static struct sub *pick(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t window, usec_t now_us)
+{
+	struct choice ch;
+	int got;
+
+	choices(c, not_on, queued, window, now_us, &ch);
+	got = c->engine->sched->pick(&ch.v);
+	return got < 0 ? NULL : ch.of[got];
 }
 
 static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, struct action *act, usec_t now_us)
@@ -219,6 +228,14 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 	}
 	emit(s, &seg, &d, fin, act);
 	return true;
+}
+
+/* Where what went last on it ends. */
+static struct dsn sent_to(const struct sub *s)
+{
+	const struct sent_range *last = sent_map_at(&s->sent, s->sent.count - 1);
+
+	return dsn_add(last->dsn, last->len);
 }
 
 static struct sub *sub_of_id(const struct conn *c, uint32_t id)
@@ -259,7 +276,7 @@ static bool reinject_output(struct conn *c, struct action *act, usec_t now_us)
 		}
 		if (!send_on(s, r->start, len, true, act, now_us))
 			return false;
-		r->start = dsn_add(sent_map_at(&s->sent, s->sent.count - 1)->dsn, sent_map_at(&s->sent, s->sent.count - 1)->len);
+		r->start = sent_to(s);
 		return true;
 	}
 	return false;
@@ -302,12 +319,45 @@ static void window_limited(struct conn *c)
 	}
 }
 
+/* A redundant scheduler: each subflow carries all, new or not, from where it is or from what the peer still lacks. */
+static bool copies_output(struct conn *c, struct action *act, usec_t now_us)
+{
+	struct dsn limit = dsn_min(c->queue.end, c->snd_edge);
+	struct choice ch;
+
+	choices(c, UINT32_MAX, (uint64_t)dsn_diff(c->queue.end, c->snd_una), (uint64_t)dsn_diff(c->snd_edge, c->snd_una), now_us, &ch);
+	for (unsigned i = 0; i < ch.v.count; i++) {
+		struct sub *s = ch.of[i];
+		struct dsn from = dsn_max(s->copied, c->snd_una), end;
+		bool again = dsn_lt(from, c->snd_nxt);
+
+		end = again ? dsn_min(c->snd_nxt, limit) : limit;
+		if (!ch.cand[i].sendable || dsn_leq(end, from) || !sched_eligible(&ch.v, i))
+			continue;
+		if (!send_on(s, from, (uint64_t)dsn_diff(end, from), again, act, now_us))
+			continue;
+		s->copied = sent_to(s);
+		return true;
+	}
+	return false;
+}
+
+/* Bytes that wait, as a scheduler should see them: an application that is held back by us has more than it could write. */
+static uint64_t backlog(const struct conn *c, uint64_t queued)
+{
+	uint64_t unacked = (uint64_t)dsn_diff(c->queue.end, c->snd_una);
+
+	return c->short_write || unacked > c->snd_limit / 8 * 5 ? SCHED_ENDLESS : queued;
+}
+
 static bool data_output(struct conn *c, struct action *act, usec_t now_us)
 {
 	uint64_t queued = (uint64_t)dsn_diff(c->queue.end, c->snd_nxt);
 	int64_t window = dsn_diff(c->snd_edge, c->snd_nxt);
 	struct sub *s;
 
+	if (c->engine->sched->copies && copies_output(c, act, now_us))
+		return true;
 	if (!queued)
 		return false;
 	if (window <= 0) {
@@ -316,11 +366,13 @@ static bool data_output(struct conn *c, struct action *act, usec_t now_us)
 		window_limited(c);
 		return c->reinject_count && reinject_output(c, act, now_us);
 	}
+	if (c->engine->sched->copies)
+		return false;
 	if ((uint64_t)window > queued)
 		window = (int64_t)queued;
 	s = c->burst_sub >= 0 && c->burst_left ? c->subs[c->burst_sub] : NULL;
 	if (!s || subflow_sendable(&s->sf, now_us) < s->sf.snd_mss || sent_map_reserve(&s->sent) != ERR_OK) {
-		s = pick(c, UINT32_MAX, queued, (uint64_t)dsn_diff(c->snd_edge, c->snd_nxt), now_us);
+		s = pick(c, UINT32_MAX, backlog(c, queued), (uint64_t)dsn_diff(c->snd_edge, c->snd_nxt), now_us);
 		c->burst_sub = -1;
 		for (uint8_t i = 0; s && i < c->sub_count; i++)
 			if (c->subs[i] == s)

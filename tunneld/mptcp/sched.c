@@ -14,69 +14,117 @@ static usec_t rtt_of(const struct sched_candidate *s)
 	return s->srtt_us ? s->srtt_us : 1;
 }
 
-/*
- * Would the slow subflow deliver later than the fast one, were the bytes to wait for it? ECF (Lim et al. 2017): the
- * fast one needs 1 + queued/cwnd round trips for all that waits. With a long queue the answer is no: both are used.
- */
-static bool worth_waiting(const struct sched_view *v, const struct sched_candidate *fast, const struct sched_candidate *slow)
+static unsigned best_rank(const struct sched_view *v)
 {
-	uint64_t fast_done = rtt_of(fast) + rtt_of(fast) * v->queued / (fast->cwnd ? fast->cwnd : 1);
-	uint64_t slow_done = rtt_of(slow) * (1 + v->queued / (slow->cwnd ? slow->cwnd : 1));
+	unsigned best = ~0u;
 
-	return fast_done < rtt_of(slow) && slow_done >= 2 * rtt_of(fast);
+	for (unsigned i = 0; i < v->count; i++)
+		if (!v->sub[i].excluded && rank(&v->sub[i]) < best)
+			best = rank(&v->sub[i]);
+	return best;
 }
 
-/*
- * Would bytes on the slow subflow fill the connection's window, so that the fast one stands still for lack of it? BLEST
- * (Ferlin et al. 2016): during one slow round trip the fast one sends its cwnd this many times.
- */
-static bool would_block(const struct sched_view *v, const struct sched_candidate *fast, const struct sched_candidate *slow)
+bool sched_eligible(const struct sched_view *v, unsigned i)
 {
-	uint64_t fast_bytes = fast->cwnd * (rtt_of(slow) / rtt_of(fast));
-	uint64_t left = v->window;
+	return !v->sub[i].excluded && rank(&v->sub[i]) == best_rank(v);
+}
 
-	if (rtt_of(slow) < 2 * rtt_of(fast) || v->queued < left)
-		return false;
-	/* What the fast one has in flight returns its share of the window within one of its round trips. */
-	return fast_bytes > left + fast->in_flight;
+/* The one of least round trip that takes bytes now. *fast is the one of least round trip at all. */
+static int free_one(const struct sched_view *v, int *fast)
+{
+	unsigned best = best_rank(v);
+	int took = SCHED_NONE;
+
+	*fast = SCHED_NONE;
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct sched_candidate *s = &v->sub[i];
+
+		if (s->excluded || rank(s) != best)
+			continue;
+		if (*fast < 0 || s->srtt_us < v->sub[*fast].srtt_us)
+			*fast = (int)i;
+		if (s->sendable && (took < 0 || s->srtt_us < v->sub[took].srtt_us))
+			took = (int)i;
+	}
+	return took;
 }
 
 static int minrtt_pick(const struct sched_view *v)
 {
-	unsigned best_rank = ~0u;
-	int fast = SCHED_NONE, free = SCHED_NONE;
+	int fast;
 
-	for (unsigned i = 0; i < v->count; i++)
-		if (!v->sub[i].excluded && rank(&v->sub[i]) < best_rank)
-			best_rank = rank(&v->sub[i]);
+	return free_one(v, &fast);
+}
+
+/* What all that are quicker than `slow` carry in its round trip, and have in flight. Only those that an ACK or the clock will free. */
+static uint64_t quicker(const struct sched_view *v, int slow, uint64_t *in_flight)
+{
+	unsigned best = best_rank(v);
+	uint64_t rate = 0;
+
+	*in_flight = 0;
 	for (unsigned i = 0; i < v->count; i++) {
 		const struct sched_candidate *s = &v->sub[i];
 
-		if (s->excluded || rank(s) != best_rank)
+		if (s->excluded || rank(s) != best || s->srtt_us >= v->sub[slow].srtt_us || !s->in_flight)
 			continue;
-		if (fast < 0 || s->srtt_us < v->sub[fast].srtt_us)
-			fast = (int)i;
-		if (s->sendable && (free < 0 || s->srtt_us < v->sub[free].srtt_us))
-			free = (int)i;
+		rate += s->rate;
+		*in_flight += s->in_flight;
 	}
-	if (free < 0 || free == fast)
-		return free;
-	/* Waiting makes sense only for a subflow that an ACK will free. */
-	if (v->sub[fast].in_flight == 0)
-		return free;
-	if (worth_waiting(v, &v->sub[fast], &v->sub[free]) || would_block(v, &v->sub[fast], &v->sub[free]))
-		return SCHED_NONE;
-	return free;
+	return rate;
 }
 
-const struct sched_ops sched_minrtt = { "minrtt", minrtt_pick };
+/*
+ * BLEST (Ferlin et al. 2016): would bytes on the slow subflow fill the connection's window, so that the quicker ones stand
+ * still for lack of it? During the slow round trip they would send their rate.
+ */
+static int blest_pick(const struct sched_view *v)
+{
+	int fast, took = free_one(v, &fast);
+	uint64_t rate, flight;
+
+	if (took < 0 || took == fast || v->queued < v->window)
+		return took;
+	rate = quicker(v, took, &flight);
+	/* What they have in flight returns its share of the window within one of their round trips. */
+	if (rate * rtt_of(&v->sub[took]) / USEC_PER_S > v->window + flight)
+		return SCHED_NONE;
+	return took;
+}
+
+/*
+ * ECF (Lim et al. 2017), over rates instead of windows: would all that waits arrive earlier, were it to wait for the quicker
+ * ones? While the application has more than we take, the answer is no: all are needed.
+ */
+static int ecf_pick(const struct sched_view *v)
+{
+	int fast, took = free_one(v, &fast);
+	uint64_t rate, flight;
+
+	if (took < 0 || took == fast)
+		return took;
+	rate = quicker(v, took, &flight);
+	if (!rate || v->queued == SCHED_ENDLESS)
+		return blest_pick(v);
+	/* One way each; the quicker ones besides need the time to send what is queued. */
+	if (rtt_of(&v->sub[fast]) / 2 + v->queued * USEC_PER_S / rate < rtt_of(&v->sub[took]) / 2)
+		return SCHED_NONE;
+	return blest_pick(v);
+}
+
+const struct sched_ops sched_minrtt = { "minrtt", false, minrtt_pick };
+const struct sched_ops sched_blest = { "blest", false, blest_pick };
+const struct sched_ops sched_ecf = { "ecf", false, ecf_pick };
+const struct sched_ops sched_redundant = { "redundant", true, minrtt_pick };
+
+const char *sched_names(void) { return "ecf, blest, minrtt, redundant"; }
 
 const struct sched_ops *sched_by_name(const char *name)
 {
-	static const struct sched_ops *const all[] = { &sched_minrtt };
+	static const struct sched_ops *const all[] = { &sched_ecf, &sched_blest, &sched_minrtt, &sched_redundant };
 
 	if (!name || !strcmp(name, "default"))
-		return &sched_minrtt;
+		return all[0];
 	for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
 		if (!strcmp(all[i]->name, name))
 			return all[i];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The scheduler: which subflow carries the next bytes. A table of functions over plain facts, so that a
- * decision is tested without a connection.
+ * decision is tested without a connection. Every one of them uses a backup only while nothing better lives.
  */
 #ifndef PLAIT_MPTCP_SCHED_H
 #define PLAIT_MPTCP_SCHED_H
@@ -13,8 +13,9 @@
 
 struct sched_candidate {
 	usec_t srtt_us;
-	uint32_t cwnd, in_flight; /* bytes */
-	uint32_t sendable;        /* bytes it would take now; 0: full */
+	uint64_t rate;            /* bytes a second it carries; 0: not known yet */
+	uint32_t in_flight;       /* bytes */
+	uint32_t sendable;        /* bytes it would take now; 0: full, or paced */
 	bool backup;              /* only while nothing else lives, RFC 8684 3.3.8 */
 	bool avoid;               /* stale, or its path does not answer: only while nothing else lives */
 	bool excluded;            /* not for these bytes (they are in flight on it already) */
@@ -23,19 +24,25 @@ struct sched_candidate {
 struct sched_view {
 	const struct sched_candidate *sub;
 	unsigned count;
-	uint64_t queued;          /* bytes that wait to be sent, the connection's window included */
+	uint64_t queued;          /* bytes that wait to be sent; SCHED_ENDLESS: and the application holds back more */
 	uint64_t window;          /* bytes the connection's window still takes */
 };
 
+#define SCHED_ENDLESS UINT64_MAX
 enum { SCHED_NONE = -1 }; /* none now: full, or worth waiting for a faster one */
 
 struct sched_ops {
 	const char *name;
+	bool copies;              /* every subflow that pick() would take gets every byte: see sched_eligible() */
 	int (*pick)(const struct sched_view *v);
 };
 
-extern const struct sched_ops sched_minrtt;
-/* NULL: no scheduler of that name. NULL or "default" as name: minrtt. */
+extern const struct sched_ops sched_minrtt, sched_blest, sched_ecf, sched_redundant;
+/* NULL: no scheduler of that name. NULL or "default" as name: the default. */
 const struct sched_ops *sched_by_name(const char *name);
+/* All of them, for people: "ecf, blest, ...". */
+const char *sched_names(void);
+/* May it carry data, or does one of better standing live? */
+bool sched_eligible(const struct sched_view *v, unsigned i);
 
 #endif

@@ -12,3 +12,5 @@ const struct cc_ops *cc_by_name(const char *name)
 			return all[i];
 	return NULL;
 }
+
+const char *cc_names(void) { return "cubic, bbr, reno"; }

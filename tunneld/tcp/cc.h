@@ -52,5 +52,7 @@ struct cc_ops {
 extern const struct cc_ops cc_bbr, cc_cubic, cc_reno;
 /* NULL if there is none of that name. */
 const struct cc_ops *cc_by_name(const char *name);
+/* All of them, for people: "cubic, ...". */
+const char *cc_names(void);
 
 #endif

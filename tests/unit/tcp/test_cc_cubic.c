@@ -32,6 +32,7 @@ static void test_names(void)
 {
 	CU_ASSERT_PTR_EQUAL(cc_by_name("cubic"), &cc_cubic);
 	CU_ASSERT_PTR_EQUAL(cc_by_name("reno"), &cc_reno);
+	CU_ASSERT_PTR_EQUAL(cc_by_name("bbr"), &cc_bbr);
 	CU_ASSERT_PTR_NULL(cc_by_name("vegas"));
 }
 
