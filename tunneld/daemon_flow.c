@@ -521,6 +521,7 @@ void flow_action(struct daemon *d, const struct action *act)
 		break;
 	case ACT_SEND:
 	case ACT_DIAL:
+	case ACT_PORT_FREE:
 	case ACT_PROBE:
 		break; /* not about a stream */
 	}

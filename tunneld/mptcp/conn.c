@@ -162,18 +162,23 @@ void conn_subflow_config(const struct conn *c, path_id path, struct subflow_conf
 	};
 }
 
-struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, uint16_t remote_port)
+struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port)
 {
+	uint32_t space = engine_space(c->engine, path);
 	struct sub *s;
 
-	if (c->sub_count >= c->engine->config.subflows_max || engine_sub_find(c->engine, c->peer, local_port, remote_port))
+	if (c->sub_count >= c->engine->config.subflows_max ||
+	    engine_sub_find(c->engine, space, local_port, remote, remote_port))
 		return NULL;
 	s = calloc(1, sizeof *s);
 	if (!s)
 		return NULL;
 	s->conn = c;
 	s->id = c->next_sub_id++;
+	s->space = space;
 	s->local_port = local_port;
+	if (remote)
+		s->remote = *remote;
 	s->remote_port = remote_port;
 	s->path = PATH_NONE;
 	s->copied = c->snd_una;
@@ -237,8 +242,10 @@ void conn_sub_free(struct sub *s)
 	if (c->last_rcv == s)
 		c->last_rcv = NULL;
 	engine_sub_remove(s);
+	pm_port_release(s);
 	path_unlink(s);
-	if (!s->join && !s->initiator) {
+	/* In plain form TIME-WAIT is there for that. */
+	if (!s->join && !s->initiator && c->engine->config.form == SEGMENT_SEALED) {
 		struct engine *e = c->engine;
 
 		e->old_syns[e->old_syn_next++ % OLD_SYNS] = (struct old_syn){ c->peer, s->remote_port, s->sf.irs };
@@ -247,6 +254,21 @@ void conn_sub_free(struct sub *s)
 	sent_map_close(&s->sent);
 	mappings_close(&s->mappings);
 	free(s);
+}
+
+void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient)
+{
+	struct segment rst = { .remote = s->remote.family ? &s->remote : NULL };
+
+	subflow_reset(&s->sf, &rst);
+	rst.src_port = s->local_port;
+	rst.dst_port = s->remote_port;
+	rst.mptcp_count = 1;
+	rst.mptcp[0] = (struct mptcp_option){
+		.subtype = MP_TCPRST, .tcprst = { .transient = transient, .reason = (uint8_t)reason },
+	};
+	count(s->conn->engine->counters, CNT_MPRstTx);
+	engine_raw(s->conn->engine, path, &rst);
 }
 
 bool conn_sub_usable(const struct sub *s)

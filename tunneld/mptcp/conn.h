@@ -25,6 +25,7 @@ enum {
 	CONN_WINDOW_FIRST = 256 * 1024,
 	CONN_WINDOW_MAX = 32 * 1024 * 1024,
 	CONN_RETRY_PATHS = 8,
+	CONN_REMOTES_MAX = 8,
 	CONN_ROOM_RETRY_US = 20 * 1000,
 	SYN_DATA_MAX = 40,            /* a Convert header with Connect (24) or Error (8) */
 };
@@ -43,8 +44,13 @@ struct sub {
 	struct sub *path_next, *path_prev;  /* all subflows of a path */
 	path_id path;
 	uint32_t id;                        /* counts up in its connection */
+	uint32_t space;                     /* engine_space(): local_port and remote are unique in it */
 	uint16_t local_port, remote_port;
+	struct addr remote;                 /* plain form: with its port; family 0 in sealed */
+	bool port_held;                     /* plain form: local_port is marked as used on its path */
 	uint8_t local_addr_id, remote_addr_id;
+	uint8_t join_to;                    /* plain form, our join: id of the remote address it was made to */
+	uint16_t no_routes;                 /* plain form: paths that could not send its SYN */
 	enum sub_stage stage;
 	bool initiator;                     /* we sent its SYN */
 	bool join;                          /* not the connection's first */
@@ -75,8 +81,11 @@ struct sub {
 /* A stretch of data to be sent again on another subflow than `from`. */
 struct reinject { struct dsn start, end; uint32_t from; };
 
-/* When a path may be tried again for a join. */
-struct join_retry { path_id path; uint8_t failures; bool refused; usec_t at_us; };
+/* When a path may be tried again for a join, in plain form to that remote address. */
+struct join_retry { path_id path; uint8_t remote_id; uint8_t failures; bool refused; usec_t at_us; };
+
+/* Plain form: an address of the peer that subflows may be joined to. */
+struct remote_addr { bool used; uint8_t id; struct addr addr; };
 
 /* What the host is still to be told, in this order. */
 enum {
@@ -151,6 +160,7 @@ struct conn {
 	struct sub *last_rcv;      /* newest input came on it: window updates go there */
 	usec_t join_us;            /* pm looks for paths to join then */
 	struct join_retry retry[CONN_RETRY_PATHS];
+	struct remote_addr remotes[CONN_REMOTES_MAX]; /* plain form; [0] is where the first subflow goes, address id 0 */
 	usec_t dead_us;            /* without a subflow: given up then */
 	usec_t close_us;           /* after closing: given up then */
 	usec_t opened_us;
@@ -176,7 +186,10 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us
 void conn_free(struct conn *c);
 /* The peer's key is known: token, sequence numbers of the receive side. */
 void conn_remote_key(struct conn *c, uint64_t key);
-struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, uint16_t remote_port);
+/* remote: plain form, else NULL. NULL: full, or there is such a subflow. */
+struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port);
+/* A RST for s with MP_TCPRST, by that path. The subflow is closed by it, but still there. RFC 8684 3.6 */
+void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient);
 void conn_sub_free(struct sub *s);
 void conn_subflow_config(const struct conn *c, path_id path, struct subflow_config *out);
 /* Largest payload and options of one segment on that path. */
@@ -195,7 +208,7 @@ void conn_update_rcv_edge(struct conn *c);
 
 /* --- conn_open.c --- */
 /* A SYN for no subflow, or a stray segment. */
-void conn_stranger(struct engine *e, path_id path, const struct segment *seg, usec_t now_us);
+void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bool listening, usec_t now_us);
 void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us);
 
 /* --- conn_input.c --- */

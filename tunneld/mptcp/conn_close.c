@@ -9,7 +9,7 @@
 static void reset_sub(struct sub *s, bool fast)
 {
 	struct conn *c = s->conn;
-	struct segment rst;
+	struct segment rst = { .remote = s->remote.family ? &s->remote : NULL };
 
 	if (s->sf.state == SF_CLOSED || s->sf.state == SF_TIME_WAIT)
 		return;
@@ -209,11 +209,12 @@ void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us
 	}
 	if (s->join && s->initiator && s->stage != SUB_LIVE && s->stage != SUB_CLOSING) {
 		path_id path = s->path;
+		uint8_t to = s->join_to;
 		bool refused = reason == REASON_PROHIBITED || reason == REASON_MPTCP_ERROR;
 
 		count(c->engine->counters, CNT_MPJoinRejected);
 		conn_sub_free(s);
-		pm_join_failed(c, path, refused, now_us);
+		pm_join_failed(c, path, to, refused, now_us);
 		/*
 		 * seeds: fast close by RST. The peer does not know the token, and nothing else of the connection lives: it was
 		 * closed there and we missed it.

@@ -71,16 +71,9 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 	if (c->state == M_CLOSED)
 		return false;
 	if (!conn_mapping_declared(s, seg, map, now_us)) {
-		struct segment rst;
-
 		/* RFC 8684 3.3: a fatal DSS error ends the subflow with reason 1. */
 		conn_facts_corrupt(s, "its DSS options make no sense", REASON_MPTCP_ERROR);
-		subflow_reset(&s->sf, &rst);
-		rst.src_port = s->local_port;
-		rst.dst_port = s->remote_port;
-		rst.mptcp_count = 1;
-		rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MPTCP_ERROR } };
-		engine_raw(c->engine, s->path, &rst);
+		conn_sub_rst(s, s->path, REASON_MPTCP_ERROR, false);
 		conn_sub_lost(s, now_us);
 		return false;
 	}
@@ -166,7 +159,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		s->stage = SUB_LIVE;
 		s->third_ack_us = USEC_NEVER;
 		c->dead_us = USEC_NEVER;
-		pm_join_done(c, s->path);
+		pm_join_done(s);
 		count(c->engine->counters, CNT_MPJoinEstab);
 		conn_reinject_stale(c, now_us);
 		/* What was waiting for a way out, a DATA_FIN included, may go at once. */
@@ -183,15 +176,8 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		if (seg->payload_len)
 			conn_mapping_remember(s, seg, &map);
 		if (f.payload && !conn_payload(s, &f, &map, now_us, &f.fin)) {
-			struct segment rst;
-
 			conn_facts_corrupt(s, "its data has no mapping, or a wrong checksum", REASON_MIDDLEBOX);
-			subflow_reset(&s->sf, &rst);
-			rst.src_port = s->local_port;
-			rst.dst_port = s->remote_port;
-			rst.mptcp_count = 1;
-			rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MIDDLEBOX } };
-			engine_raw(c->engine, s->path, &rst);
+			conn_sub_rst(s, s->path, REASON_MIDDLEBOX, false);
 			conn_sub_lost(s, now_us);
 			return;
 		}

@@ -112,6 +112,7 @@ static void refuse(struct engine *e, path_id path, const struct segment *seg, en
 
 	if (!subflow_refuse(seg, &rst))
 		return;
+	rst.remote = seg->remote;
 	rst.src_port = seg->dst_port;
 	rst.dst_port = seg->src_port;
 	rst.mptcp_count = 0;
@@ -123,7 +124,8 @@ static void refuse(struct engine *e, path_id path, const struct segment *seg, en
 }
 
 /* A SYN with MP_CAPABLE: a connection begins when its destination could be dialled. */
-static void accept_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *mpc, usec_t now_us)
+static void accept_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *mpc, bool listening,
+		       usec_t now_us)
 {
 	struct rd r = rd_of(seg->payload, seg->payload_len);
 	bool convert = e->config.form == SEGMENT_SEALED;
@@ -142,7 +144,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 			refuse(e, path, seg, REASON_UNSPECIFIED, true);
 			return;
 		}
-	if (!e->config.gateway || mpc->capable.keys != 0 || mpc->capable.version < 1 || !(mpc->capable.flags & MPC_HMAC_SHA256) ||
+	if (!listening || mpc->capable.keys != 0 || mpc->capable.version < 1 || !(mpc->capable.flags & MPC_HMAC_SHA256) ||
 	    mpc->capable.flags & MPC_EXTENSIBILITY) {
 		count(e->counters, CNT_SynRefused);
 		refuse(e, path, seg, REASON_PROHIBITED, true);
@@ -154,13 +156,15 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 		return;
 	}
 	c = conn_new(e, e->paths[path].peer, false, now_us);
-	if (!c || !(s = conn_sub_new(c, path, seg->dst_port, seg->src_port))) {
+	if (!c || !(s = conn_sub_new(c, path, seg->dst_port, seg->remote, seg->src_port))) {
 		refuse(e, path, seg, REASON_NO_RESOURCES, true);
 		if (c)
 			conn_free(c);
 		return;
 	}
-	c->destination = m.destination;
+	c->destination = convert ? m.destination : e->paths[path].local;
+	if (!convert)
+		c->destination.port = seg->dst_port;
 	c->checksum |= (mpc->capable.flags & MPC_CHECKSUM) != 0;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
 	conn_subflow_config(c, path, &sc);
@@ -177,7 +181,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	engine_ready(c);
 }
 
-void conn_stranger(struct engine *e, path_id path, const struct segment *seg, usec_t now_us)
+void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bool listening, usec_t now_us)
 {
 	const struct mptcp_option *opt;
 
@@ -194,7 +198,7 @@ void conn_stranger(struct engine *e, path_id path, const struct segment *seg, us
 		}
 		opt = segment_mptcp(seg, MP_CAPABLE);
 		if (opt) {
-			accept_syn(e, path, seg, opt, now_us);
+			accept_syn(e, path, seg, opt, listening, now_us);
 			return;
 		}
 	}

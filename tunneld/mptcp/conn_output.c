@@ -116,7 +116,13 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		send_queue_copy(&c->queue, dsn_of(d->tag), d->len, to);
 	if (seg->flags & TCP_ACK && !(seg->flags & TCP_SYN))
 		c->rcv_told = dsn_max(c->rcv_told, c->rcv_edge);
-	*act = (struct action){ .kind = ACT_SEND, .send = { .path = s->path, .bytes = e->out, .len = wr_len(&w) } };
+	*act = (struct action){
+		.kind = ACT_SEND,
+		.send = {
+			.path = s->path, .bytes = e->out, .len = wr_len(&w), .local_port = s->local_port,
+			.remote = s->remote.family ? &s->remote : NULL,
+		},
+	};
 }
 
 /* A SYN that goes again tries the next path (D9): the first one may be the one that is dead. */
@@ -124,14 +130,8 @@ static void race(struct sub *s, const struct segment *seg)
 {
 	if ((seg->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || s->join)
 		return;
-	if (s->syn_sent++) {
-		path_id next = pm_next_path(s->conn->engine, s->conn->peer, s->path);
-
-		if (next != s->path && next != PATH_NONE) {
-			conn_sub_path(s, next);
-			count(s->conn->engine->counters, CNT_SynRaced);
-		}
-	}
+	if (s->syn_sent++)
+		(void)pm_race(s);
 }
 
 static bool owed_output(struct conn *c, struct action *act, usec_t now_us)

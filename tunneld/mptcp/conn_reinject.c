@@ -101,7 +101,7 @@ void conn_sub_lost(struct sub *s, usec_t now_us)
 	/* Marked or not: what others were to carry may hang on this one by its id, which is nobody's from now on. */
 	conn_reinject_all(s);
 	if (c->client && path != PATH_NONE)
-		pm_join_failed(c, path, false, now_us);
+		pm_join_failed(c, path, s->join_to, false, now_us);
 	conn_sub_free(s);
 	conn_free_acked(c);
 	engine_ready(c);
@@ -116,7 +116,6 @@ static void tell_dropped(struct sub *s)
 {
 	struct conn *c = s->conn;
 	const struct sub *by = NULL;
-	struct segment rst = { 0 };
 
 	if (c->engine->config.form != SEGMENT_SEALED)
 		return;
@@ -126,13 +125,7 @@ static void tell_dropped(struct sub *s)
 	if (!by)
 		return;
 	s->end = "unanswered for long";
-	subflow_reset(&s->sf, &rst);
-	rst.src_port = s->local_port;
-	rst.dst_port = s->remote_port;
-	rst.mptcp_count = 1;
-	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .transient = true, .reason = REASON_PERFORMANCE } };
-	count(c->engine->counters, CNT_MPRstTx);
-	engine_raw(c->engine, by->path, &rst);
+	conn_sub_rst(s, by->path, REASON_PERFORMANCE, true);
 }
 
 /*

@@ -135,6 +135,8 @@ void engine_free(struct engine *e)
 		if (e->slots[i].conn)
 			conn_free(e->slots[i].conn);
 	page_pool_close(&e->pool);
+	for (uint32_t i = 0; e->paths && i < e->config.paths_max; i++)
+		free(e->paths[i].ports);
 	free(e->paths);
 	free(e->peers);
 	free(e->slots);
@@ -179,6 +181,10 @@ static void path_unlist(struct engine *e, path_id id)
 			;
 		*at = p->probe_next;
 	}
+	/* The host gives back what hangs on a path it takes away. */
+	if (p->ports)
+		e->freed_ports -= p->ports->freed_count;
+	free(p->ports);
 	*p = (struct path){ 0 };
 }
 
@@ -235,6 +241,7 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 static enum err segment_event(struct engine *e, const struct event *ev, usec_t now_us)
 {
 	struct path *p = engine_path(e, ev->segment.path);
+	bool listening = e->config.gateway;
 	struct segment seg;
 	struct sub *s;
 	enum err err;
@@ -243,9 +250,14 @@ static enum err segment_event(struct engine *e, const struct event *ev, usec_t n
 		count(e->counters, CNT_EngineNoPath);
 		return ERR_UNKNOWN;
 	}
+	seg.remote = NULL;
 	if (e->config.form == SEGMENT_PLAIN) {
-		seg.src_port = p->remote.port;
-		seg.dst_port = p->local.port;
+		bool given = ev->segment.remote.family;
+
+		seg.remote = given ? &ev->segment.remote : &p->remote;
+		seg.src_port = seg.remote->port;
+		seg.dst_port = given ? ev->segment.local_port : p->local.port;
+		listening = given ? ev->segment.listening : listening;
 	}
 	err = segment_parse(&seg, ev->segment.bytes, ev->segment.len, e->config.form);
 	if (err != ERR_OK) {
@@ -254,11 +266,11 @@ static enum err segment_event(struct engine *e, const struct event *ev, usec_t n
 	}
 	if (seg.ignored)
 		count_n(e->counters, CNT_OptionIgnored, seg.ignored);
-	s = engine_sub_find(e, p->peer, seg.dst_port, seg.src_port);
+	s = engine_sub_find(e, engine_space(e, ev->segment.path), seg.dst_port, seg.remote, seg.src_port);
 	if (s)
 		conn_segment(s, ev->segment.path, &seg, now_us);
 	else
-		conn_stranger(e, ev->segment.path, &seg, now_us);
+		conn_stranger(e, ev->segment.path, &seg, listening, now_us);
 	return ERR_OK;
 }
 
@@ -268,12 +280,13 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	struct sub *s;
 	path_id path;
 	struct subflow_config sc;
+	const struct addr *remote = e->config.form == SEGMENT_PLAIN ? &ev->connect.destination : NULL;
 	struct wr w;
 
 	ev->connect.conn = 0;
 	if (ev->connect.peer >= ENGINE_PEERS_MAX)
 		return ERR_UNKNOWN;
-	path = pm_best_path(e, ev->connect.peer);
+	path = pm_best_path(e, ev->connect.peer, remote);
 	if (path == PATH_NONE) {
 		count(e->counters, CNT_ConnectNoPath);
 		return ERR_UNKNOWN;
@@ -284,21 +297,26 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	c->host = ev->connect.host;
 	c->destination = ev->connect.destination;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
-	w = wr_of(c->syn_data, sizeof c->syn_data);
-	convert_emit_connect(&w, &c->destination);
-	c->syn_data_len = (uint8_t)wr_len(&w);
-	s = conn_sub_new(c, path, pm_port(e, c->peer), 1);
+	/* In plain form we are at the destination itself: there is no Convert header. */
+	if (!remote) {
+		w = wr_of(c->syn_data, sizeof c->syn_data);
+		convert_emit_connect(&w, &c->destination);
+		c->syn_data_len = (uint8_t)wr_len(&w);
+	} else {
+		c->remotes[0] = (struct remote_addr){ .used = true, .addr = *remote };
+	}
+	s = pm_sub_new(c, path, remote);
 	if (!s) {
 		conn_free(c);
 		return ERR_FULL;
 	}
-	s->initiator = true;
 	conn_subflow_config(c, path, &sc);
 	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
 		conn_free(c);
 		return ERR_FULL;
 	}
-	subflow_syn_payload(&s->sf, c->syn_data_len);
+	if (c->syn_data_len)
+		subflow_syn_payload(&s->sf, c->syn_data_len);
 	s->syn_data_out = c->syn_data_len;
 	s->want_out = true;
 	count(e->counters, CNT_MPCapableSYNTX);
@@ -331,9 +349,34 @@ static enum err write_event(struct engine *e, struct event *ev, usec_t now_us)
 	return ERR_OK;
 }
 
+static struct sub *sub_of_event(struct engine *e, path_id path, uint16_t local_port, const struct addr *remote)
+{
+	if (e->config.form != SEGMENT_PLAIN || !engine_path(e, path))
+		return NULL;
+	return engine_sub_find(e, engine_space(e, path), local_port, remote, remote->port);
+}
+
+/* Somebody else on this machine has that port. Whoever was to begin with it begins again with another. */
+static enum err port_taken(struct engine *e, const struct event *ev, usec_t now_us)
+{
+	struct path *p = engine_path(e, ev->port.path);
+	struct sub *s = p ? p->subs : NULL;
+
+	if (e->config.form != SEGMENT_PLAIN || !p)
+		return ERR_UNKNOWN;
+	while (s && (s->local_port != ev->port.local_port || !s->port_held || s->stage != SUB_OPENING))
+		s = s->path_next;
+	if (!s)
+		return ERR_UNKNOWN;
+	count(e->counters, CNT_PortTaken);
+	pm_new_port(s, now_us);
+	return ERR_OK;
+}
+
 enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 {
 	struct conn *c;
+	struct sub *s;
 
 	engine_run_timers(e, now_us);
 	switch (ev->kind) {
@@ -348,6 +391,14 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 	case EV_FAULT:
 		return engine_fault_event(e, ev, now_us);
 	case EV_TIME:
+		return ERR_OK;
+	case EV_PORT_TAKEN:
+		return port_taken(e, ev, now_us);
+	case EV_NO_ROUTE:
+		s = sub_of_event(e, ev->no_route.path, ev->no_route.local_port, &ev->no_route.remote);
+		if (!s)
+			return ERR_UNKNOWN;
+		pm_no_route(s, now_us);
 		return ERR_OK;
 	case EV_DIALLED:
 		c = engine_conn_of_host(e, ev->dialled.conn);
@@ -408,7 +459,13 @@ static bool raw_output(struct engine *e, struct action *act)
 	e->raw_head = (e->raw_head + 1) & (e->raw_room - 1);
 	e->raw_count--;
 	memcpy(e->out, r->bytes, r->len);
-	*act = (struct action){ .kind = ACT_SEND, .send = { .path = r->path, .bytes = e->out, .len = r->len } };
+	*act = (struct action){
+		.kind = ACT_SEND,
+		.send = {
+			.path = r->path, .bytes = e->out, .len = r->len, .local_port = r->local_port,
+			.remote = r->remote.family ? &r->remote : NULL,
+		},
+	};
 	return true;
 }
 
@@ -429,6 +486,8 @@ void engine_raw(struct engine *e, path_id path, struct segment *seg)
 	if (err != ERR_OK)
 		return;
 	r->path = path;
+	r->local_port = seg->src_port;
+	r->remote = seg->remote ? *seg->remote : (struct addr){ 0 };
 	r->len = (uint8_t)wr_len(&w);
 	e->raw_count++;
 }
@@ -436,7 +495,7 @@ void engine_raw(struct engine *e, path_id path, struct segment *seg)
 bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 {
 	engine_run_timers(e, now_us);
-	if (probe_output(e, act) || raw_output(e, act))
+	if (probe_output(e, act) || raw_output(e, act) || pm_port_output(e, act))
 		return true;
 	while (e->ready_first) {
 		struct conn *c = e->ready_first;

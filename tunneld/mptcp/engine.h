@@ -4,6 +4,10 @@
  * and the next deadline come out. No clock, socket, libev, entropy or stdio inside: a run is its seed
  * plus its list of events. The daemon, the simulator, packet scripts and fuzzers all use this door.
  *
+ * In SEGMENT_SEALED a path is an authenticated way to one peer, and a subflow is found by peer and two virtual ports. In
+ * SEGMENT_PLAIN a path is one local address of this machine, whoever is at the other end; everybody is peer 0, and a subflow is
+ * found by path, local port and the remote address with its port, as any TCP connection is.
+ *
  * What is here: MPTCP v1 (RFC 8684), Convert (RFC 8803), the scheduler, path manager, closure FSM.
  * What is not: keys of the seal, sockets, one subflow's TCP (tunneld/tcp). Calls go down only:
  * engine -> conn -> subflow -> segment. Read next: conn.h, then conn_input.c and conn_output.c.
@@ -62,6 +66,8 @@ enum event_kind {
 	EV_SHUTDOWN,  /* conn: the application will write no more: DATA_FIN after all data */
 	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
 	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now */
+	EV_PORT_TAKEN, /* port: plain form: the port that an ACT_SEND would have begun to use is not to be had; the subflow takes another */
+	EV_NO_ROUTE,  /* no_route: plain form: nothing can be sent there from that path; what is being opened tries elsewhere */
 	EV_TIME,      /* nothing but the time */
 };
 
@@ -81,7 +87,20 @@ struct event {
 			struct addr local, remote;
 			const char *name;      /* borrowed; copied */
 		} path;
-		struct { path_id path; const uint8_t *bytes; size_t len; } segment;
+		/*
+		 * What follows len is for plain form. With remote.family 0 it is the path's own local.port and remote, and
+		 * config.gateway says whether it listens.
+		 */
+		struct {
+			path_id path;
+			const uint8_t *bytes;
+			size_t len;
+			uint16_t local_port;
+			bool listening;        /* that port takes new connections */
+			struct addr remote;
+		} segment;
+		struct { path_id path; uint16_t local_port; } port;
+		struct { path_id path; uint16_t local_port; struct addr remote; } no_route;
 		struct { peer_id peer; uint64_t host; struct addr destination; conn_id conn; /* out */ } connect;
 		struct { conn_id conn; uint64_t host; enum open_result result; uint8_t icmp_code; } dialled;
 		struct { conn_id conn; const uint8_t *bytes; size_t len; size_t taken; /* out */ } write;
@@ -106,6 +125,7 @@ enum action_kind {
 	ACT_ROOM,     /* conn: the send queue has room again after a write was not taken whole */
 	ACT_RESET,    /* reset: aborted by the peer or by faults: RST to the application; conn is dead */
 	ACT_CLOSED,   /* conn: ended in order both ways and all of ours is acknowledged; conn is dead */
+	ACT_PORT_FREE, /* port: plain form: nothing sends from that port of that path any more, which an ACT_SEND once began to use */
 	ACT_PROBE,    /* probe: a path should be probed now by the host (liveness, D9); answered by EV_PATH */
 };
 
@@ -114,7 +134,10 @@ struct action {
 	conn_id conn;
 	uint64_t host;         /* the host's own value of that connection */
 	union {
-		struct { path_id path; const uint8_t *bytes; size_t len; } send;
+		/* local_port, remote: plain form; remote is ours like the bytes */
+		struct { path_id path; const uint8_t *bytes; size_t len; uint16_t local_port; const struct addr *remote; } send;
+		struct { path_id path; uint16_t local_port; } port;
+		/* In plain form the destination is the address of ours that was connected to. */
 		struct { peer_id peer; struct addr destination; } dial;
 		struct { enum open_result result; uint8_t icmp_code; } opened;
 		struct { const uint8_t *bytes; size_t len; } data;
@@ -149,6 +172,7 @@ struct subflow_info {
 	path_id path;
 	uint8_t local_addr_id, remote_addr_id;
 	uint16_t local_port, remote_port;
+	struct addr local, remote; /* plain form; family 0 in sealed: there they are the path's */
 	const char *state, *mode;  /* "ESTABLISHED"; "primary", "backup", "underperforming" */
 	bool backup, stale;
 	uint32_t rto_ms, cwnd, uperf_timeout_ms, in_flight;

@@ -55,7 +55,12 @@ enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, s
 		.srtt_ms = (double)s->sf.rtt.srtt_us / 1000, .rttvar_ms = (double)s->sf.rtt.rttvar_us / 1000,
 		.bytes_sent = s->sf.bytes_sent, .bytes_received = s->sf.bytes_received,
 		.retransmitted_segments = s->sf.retransmitted_segments,
+		.remote = s->remote,
 	};
+	if (s->remote.family && s->path != PATH_NONE) {
+		out->local = e->paths[s->path].local;
+		out->local.port = s->local_port;
+	}
 	return ERR_OK;
 }
 
@@ -87,7 +92,8 @@ void engine_check(const struct engine *e)
 		for (uint32_t k = 0; k < c->sub_count; k++) {
 			const struct sub *s = c->subs[k];
 
-			assert(engine_sub_find(e, c->peer, s->local_port, s->remote_port) == s);
+			assert(engine_sub_find(e, s->space, s->local_port, s->remote.family ? &s->remote : NULL,
+					       s->remote_port) == s);
 		}
 		/* Nothing waits without a deadline: what is not ready has one, unless it is idle. */
 		if (!c->ready && (dsn_lt(c->snd_una, c->snd_nxt) || c->state == M_OPENING))

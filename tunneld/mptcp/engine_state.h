@@ -22,7 +22,11 @@ struct path {
 	path_id peer_next;        /* next path of the same peer; PATH_NONE */
 	path_id probe_next;
 	usec_t probed_us;
+	struct path_ports *ports; /* plain form; NULL until the first is used */
 };
+
+/* One bit a port. A freed one is the host's to hear of, and until then not used again. */
+struct path_ports { uint64_t used[1024], freed[1024]; uint32_t freed_count; };
 
 struct peer {
 	path_id paths;            /* PATH_NONE */
@@ -31,7 +35,13 @@ struct peer {
 };
 
 /* A segment of no subflow (a RST), to be sent as it is. */
-struct raw_segment { path_id path; uint8_t len; uint8_t bytes[RAW_BYTES_MAX]; };
+struct raw_segment {
+	path_id path;
+	uint16_t local_port;      /* it and remote: plain form */
+	struct addr remote;
+	uint8_t len;
+	uint8_t bytes[RAW_BYTES_MAX];
+};
 
 /* The SYN of a first subflow that has been here: a late copy of it must not dial its destination again. */
 struct old_syn { peer_id peer; uint16_t port; struct ssn iss; };
@@ -86,6 +96,7 @@ struct engine {
 	struct fact *facts;       /* ring, config.facts; NULL: none are kept */
 	uint32_t fact_head, fact_count;
 	struct announce *announces; /* ENGINE_ANNOUNCES */
+	uint32_t freed_ports;     /* of all paths */
 
 	struct old_syn old_syns[OLD_SYNS]; /* ring */
 	uint32_t old_syn_next;
@@ -110,8 +121,15 @@ void engine_token_add(struct conn *c);
 struct conn *engine_token_find(const struct engine *e, uint32_t token);
 void engine_sub_add(struct sub *s);
 void engine_sub_remove(struct sub *s);
-struct sub *engine_sub_find(const struct engine *e, peer_id peer, uint16_t local_port, uint16_t remote_port);
-/* A segment of no subflow: emitted now, sent with the next output. Dropped and counted when the ring is full. */
+/* What a subflow's ports are unique in: its peer, in plain form its path. */
+uint32_t engine_space(const struct engine *e, path_id path);
+/* remote: plain form, else NULL. */
+struct sub *engine_sub_find(const struct engine *e, uint32_t space, uint16_t local_port, const struct addr *remote,
+			    uint16_t remote_port);
+/*
+ * A segment of no subflow: emitted now, sent with the next output. Dropped and counted when the ring is full. In plain form
+ * seg->remote is its destination.
+ */
 void engine_raw(struct engine *e, path_id path, struct segment *seg);
 void engine_probe(struct engine *e, path_id path, usec_t now_us);
 
@@ -121,10 +139,10 @@ void engine_facts_close(struct engine *e);
 enum err engine_fault_event(struct engine *e, const struct event *ev, usec_t now_us);
 
 /* --- pm.c: paths and addresses --- */
-/* Best path to open on: up, then suspect; not backup before backup; lowest RTT. PATH_NONE: none. */
-path_id pm_best_path(struct engine *e, peer_id peer);
-/* Round robin over the peer's usable paths after `after`; itself if there is no other. */
-path_id pm_next_path(struct engine *e, peer_id peer, path_id after);
+/* Best path to open on: up, then suspect; not backup before backup; lowest RTT. PATH_NONE: none. remote: NULL in sealed form. */
+path_id pm_best_path(struct engine *e, peer_id peer, const struct addr *remote);
+/* Round robin over the usable paths to s's remote end after its own; that one if there is no other. */
+path_id pm_next_path(const struct sub *s);
 /*
  * The subflow takes another path, if it may and there is one: where no join can save the connection, because it is not allowed
  * yet (before the peer's first DSS), is not ours to make, or comes too late (M_TIME-WAIT).
@@ -133,16 +151,39 @@ bool pm_move(struct sub *s);
 void pm_path_event(struct engine *e, path_id id, enum path_state before, bool gone, usec_t now_us);
 /* ADD_ADDR, REMOVE_ADDR, MP_PRIO received on s. */
 void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us);
-uint16_t pm_port(struct engine *e, peer_id peer);
+/* A subflow that we will open: on that path with a port of its own. remote: plain form, else NULL. NULL: full. */
+struct sub *pm_sub_new(struct conn *c, path_id path, const struct addr *remote);
+/* What is being opened tries the next path. False: there is none. */
+bool pm_race(struct sub *s);
+
+/* --- pm_plain.c: local ports and remote addresses of plain form --- */
+/* A path of one address family cannot lead to the other. remote: NULL in sealed form, where all lead to the peer. */
+bool pm_leads_to(const struct path *p, const struct addr *remote);
+/* 0: none is free. */
+uint16_t pm_plain_port(struct engine *e, path_id path);
+void pm_port_unused(struct engine *e, path_id path, uint16_t port);
+/* The host gets the subflow's local port back, unless another subflow uses it. */
+void pm_port_release(struct sub *s);
+bool pm_port_output(struct engine *e, struct action *act);
+/* A subflow that has not been answered yet goes by another path. False: it cannot. */
+bool pm_move_opening(struct sub *s, path_id path);
+/* It begins anew, from another port of its path. */
+void pm_new_port(struct sub *s, usec_t now_us);
+/* An open subflow's path has no way to its remote address. */
+void pm_no_route(struct sub *s, usec_t now_us);
+void pm_plain_joins(struct conn *c, usec_t now_us);
 
 /* --- pm_join.c --- */
 /* Opens the joins that are due and says in c->join_us when to look again. */
 void pm_joins(struct conn *c, usec_t now_us);
 /* A join on that path failed; refused: not to be tried again until the path changes. */
-void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us);
-void pm_join_done(struct conn *c, path_id path);
-/* What is held against a path; NULL: nothing. make: begin a row. */
-struct join_retry *pm_join_retry(struct conn *c, path_id path, bool make);
+void pm_join_failed(struct conn *c, path_id path, uint8_t remote_id, bool refused, usec_t now_us);
+void pm_join_done(struct sub *s);
+/* How many subflows, but for closing ones, there are on a path. */
+unsigned pm_subs_on(const struct conn *c, path_id path);
+/* May a join be tried now from there? If only later, *again is brought forward. remote_id: 0 in sealed form. */
+bool pm_may_try(struct conn *c, path_id id, uint8_t remote_id, bool living, usec_t now_us, usec_t *again);
+void pm_join(struct conn *c, path_id path, const struct remote_addr *to, usec_t now_us); /* to: NULL in sealed form */
 /* MP_JOIN SYN from a peer. */
 void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *join, usec_t now_us);
 /* SYN/ACK and third ACK of a join. False: the subflow is gone. */

@@ -205,10 +205,27 @@ struct conn *engine_token_find(const struct engine *e, uint32_t token)
 	return c;
 }
 
-static uint32_t port_slot(const struct engine *e, peer_id peer, uint16_t local_port, uint16_t remote_port)
+uint32_t engine_space(const struct engine *e, path_id path)
 {
-	uint64_t key = (uint64_t)peer << 32 | (uint64_t)local_port << 16 | remote_port;
+	return e->config.form == SEGMENT_PLAIN ? path : e->paths[path].peer;
+}
 
+/* Whatever a stranger chooses, port_secret keeps him from choosing the slot. */
+static uint64_t addr_key(const struct engine *e, const struct addr *a)
+{
+	uint64_t half[2];
+
+	memcpy(half, a->ip, sizeof half);
+	return ((half[0] ^ e->port_secret) * (half[1] + e->port_secret * 3)) ^ half[1];
+}
+
+static uint32_t port_slot(const struct engine *e, uint32_t space, uint16_t local_port, const struct addr *remote,
+			  uint16_t remote_port)
+{
+	uint64_t key = (uint64_t)space << 32 | (uint64_t)local_port << 16 | remote_port;
+
+	if (remote)
+		key += addr_key(e, remote);
 	key ^= e->port_secret;
 	key *= UINT64_C(0x9e3779b97f4a7c15);
 	key ^= key >> 32;
@@ -216,10 +233,17 @@ static uint32_t port_slot(const struct engine *e, peer_id peer, uint16_t local_p
 	return (uint32_t)(key >> 33) & e->by_port_mask;
 }
 
+static struct sub **sub_slot(const struct sub *s)
+{
+	struct engine *e = s->conn->engine;
+
+	return &e->by_port[port_slot(e, s->space, s->local_port, s->remote.family ? &s->remote : NULL, s->remote_port)];
+}
+
 void engine_sub_add(struct sub *s)
 {
 	struct engine *e = s->conn->engine;
-	struct sub **slot = &e->by_port[port_slot(e, s->conn->peer, s->local_port, s->remote_port)];
+	struct sub **slot = sub_slot(s);
 
 	s->port_next = *slot;
 	*slot = s;
@@ -229,7 +253,7 @@ void engine_sub_add(struct sub *s)
 void engine_sub_remove(struct sub *s)
 {
 	struct engine *e = s->conn->engine;
-	struct sub **at = &e->by_port[port_slot(e, s->conn->peer, s->local_port, s->remote_port)];
+	struct sub **at = sub_slot(s);
 
 	while (*at != s)
 		at = &(*at)->port_next;
@@ -237,11 +261,13 @@ void engine_sub_remove(struct sub *s)
 	e->sub_count--;
 }
 
-struct sub *engine_sub_find(const struct engine *e, peer_id peer, uint16_t local_port, uint16_t remote_port)
+struct sub *engine_sub_find(const struct engine *e, uint32_t space, uint16_t local_port, const struct addr *remote,
+			    uint16_t remote_port)
 {
-	struct sub *s = e->by_port[port_slot(e, peer, local_port, remote_port)];
+	struct sub *s = e->by_port[port_slot(e, space, local_port, remote, remote_port)];
 
-	while (s && (s->local_port != local_port || s->remote_port != remote_port || s->conn->peer != peer))
+	while (s && (s->local_port != local_port || s->remote_port != remote_port || s->space != space ||
+		     (remote && !addr_same_ip(&s->remote, remote))))
 		s = s->port_next;
 	return s;
 }

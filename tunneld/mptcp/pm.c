@@ -20,14 +20,14 @@ static unsigned path_rank(const struct path *p)
 	return (p->state == PATH_UP ? 0u : p->state == PATH_SUSPECT ? 2u : 4u) + (p->backup ? 1u : 0u);
 }
 
-path_id pm_best_path(struct engine *e, peer_id peer)
+path_id pm_best_path(struct engine *e, peer_id peer, const struct addr *remote)
 {
 	path_id best = PATH_NONE;
 
 	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
 		const struct path *p = &e->paths[id], *b = best == PATH_NONE ? NULL : &e->paths[best];
 
-		if (!p->may_initiate)
+		if (!p->may_initiate || !pm_leads_to(p, remote))
 			continue;
 		/* An RTT that is not known is taken as worse than any that is. */
 		if (!b || path_rank(p) < path_rank(b) ||
@@ -37,14 +37,19 @@ path_id pm_best_path(struct engine *e, peer_id peer)
 	return best;
 }
 
-path_id pm_next_path(struct engine *e, peer_id peer, path_id after)
+path_id pm_next_path(const struct sub *s)
 {
+	struct engine *e = s->conn->engine;
+	const struct addr *remote = s->remote.family ? &s->remote : NULL;
+	peer_id peer = s->conn->peer;
+	path_id after = s->path;
 	bool any_up = false;
 	path_id first = PATH_NONE;
 	bool passed = false;
 
 	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
-		any_up |= e->paths[id].may_initiate && e->paths[id].state == PATH_UP && id != after;
+		any_up |= e->paths[id].may_initiate && e->paths[id].state == PATH_UP && id != after &&
+			  pm_leads_to(&e->paths[id], remote);
 	for (path_id id = e->peers[peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
 		const struct path *p = &e->paths[id];
 
@@ -52,7 +57,7 @@ path_id pm_next_path(struct engine *e, peer_id peer, path_id after)
 			passed = true;
 			continue;
 		}
-		if (!p->may_initiate || (any_up && p->state != PATH_UP))
+		if (!p->may_initiate || (any_up && p->state != PATH_UP) || !pm_leads_to(p, remote))
 			continue;
 		if (passed)
 			return id;
@@ -62,8 +67,9 @@ path_id pm_next_path(struct engine *e, peer_id peer, path_id after)
 	return first != PATH_NONE ? first : after;
 }
 
-uint16_t pm_port(struct engine *e, peer_id peer)
+static uint16_t new_port(struct engine *e, path_id path)
 {
+	peer_id peer = e->paths[path].peer;
 	struct peer *p = &e->peers[peer];
 
 	for (unsigned tries = 0; tries < 65536; tries++) {
@@ -72,10 +78,35 @@ uint16_t pm_port(struct engine *e, peer_id peer)
 		if (!p->next_port)
 			p->next_port = (uint16_t)engine_chance(e);
 		port = ++p->next_port;
-		if (port >= PORT_FIRST && !engine_sub_find(e, peer, port, REMOTE_PORT))
+		if (port >= PORT_FIRST && !engine_sub_find(e, peer, port, NULL, REMOTE_PORT))
 			return port;
 	}
 	return 0;
+}
+
+struct sub *pm_sub_new(struct conn *c, path_id path, const struct addr *remote)
+{
+	struct engine *e = c->engine;
+	uint16_t port = remote ? pm_plain_port(e, path) : new_port(e, path);
+	struct sub *s = port ? conn_sub_new(c, path, port, remote, remote ? remote->port : REMOTE_PORT) : NULL;
+
+	if (s) {
+		s->initiator = true;
+		s->port_held = remote && !e->paths[path].local.port;
+	} else if (port && remote) {
+		pm_port_unused(e, path, port);
+	}
+	return s;
+}
+
+bool pm_race(struct sub *s)
+{
+	path_id next = pm_next_path(s);
+
+	if (next == s->path || next == PATH_NONE || !pm_move_opening(s, next))
+		return false;
+	count(s->conn->engine->counters, CNT_SynRaced);
+	return true;
 }
 
 /* Up, or else in doubt. */
@@ -107,13 +138,12 @@ bool pm_move(struct sub *s)
 		other = another_path(e, c->peer, s->path);
 	else if (s->initiator && !s->join && !c->fully)
 		/* RFC 8684 3.2: no join before a DSS of the peer has come. */
-		other = pm_next_path(e, c->peer, s->path);
+		other = pm_next_path(s);
 	else if (!s->initiator && !s->join && s->stage == SUB_LIVE && c->sub_count == 1)
 		/* We cannot join, and the initiator may not know that we need it. */
 		other = another_path(e, c->peer, s->path);
-	if (other == s->path || other == PATH_NONE)
+	if (other == s->path || other == PATH_NONE || !pm_move_opening(s, other))
 		return false;
-	conn_sub_path(s, other);
 	count(e->counters, CNT_SynRaced);
 	return true;
 }
@@ -238,12 +268,11 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 	if (before == PATH_UP || !p->may_initiate)
 		return;
 	for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next) {
-		struct join_retry *r = pm_join_retry(c, id, false);
-
 		if (!c->client || (!c->fully && c->sub_count))
 			continue;
-		if (r)
-			r->path = PATH_NONE;
+		for (unsigned i = 0; i < CONN_RETRY_PATHS; i++)
+			if (c->retry[i].path == id)
+				c->retry[i].path = PATH_NONE;
 		if (c->join_us > now_us && (c->bytes_sent + c->bytes_received || !conn_has_living_sub(c)))
 			c->join_us = now_us;
 		engine_deadline_at(c, c->join_us);

@@ -11,30 +11,30 @@
 enum {
 	JOIN_BACKOFF_US = 500 * 1000, JOIN_BACKOFF_MAX_US = 60 * 1000 * 1000,
 	JOIN_SYN_RETRIES = 4,
-	REMOTE_PORT = 1,          /* the port of a sealed peer; ours tell subflows apart */
 };
 
 /* --- joins, from the side that initiates --- */
 
-struct join_retry *pm_join_retry(struct conn *c, path_id path, bool make)
+/* What is held against a path; NULL: nothing. make: begin a row. */
+static struct join_retry *retry_of(struct conn *c, path_id path, uint8_t remote_id, bool make)
 {
 	struct join_retry *worst = &c->retry[0];
 
 	for (unsigned i = 0; i < CONN_RETRY_PATHS; i++) {
-		if (c->retry[i].path == path)
+		if (c->retry[i].path == path && c->retry[i].remote_id == remote_id)
 			return &c->retry[i];
 		if (c->retry[i].path == PATH_NONE || (worst->path != PATH_NONE && c->retry[i].at_us < worst->at_us))
 			worst = &c->retry[i];
 	}
 	if (!make)
 		return NULL;
-	*worst = (struct join_retry){ .path = path };
+	*worst = (struct join_retry){ .path = path, .remote_id = remote_id };
 	return worst;
 }
 
-void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us)
+void pm_join_failed(struct conn *c, path_id path, uint8_t remote_id, bool refused, usec_t now_us)
 {
-	struct join_retry *r = pm_join_retry(c, path, true);
+	struct join_retry *r = retry_of(c, path, remote_id, true);
 	usec_t wait = 0;
 
 	/* The first loss of a subflow that worked is made good at once: its path may well be fine. */
@@ -48,9 +48,9 @@ void pm_join_failed(struct conn *c, path_id path, bool refused, usec_t now_us)
 		c->join_us = usec_min(c->join_us, r->at_us);
 }
 
-void pm_join_done(struct conn *c, path_id path)
+void pm_join_done(struct sub *s)
 {
-	struct join_retry *r = pm_join_retry(c, path, false);
+	struct join_retry *r = retry_of(s->conn, s->path, s->join_to, false);
 
 	if (r)
 		r->path = PATH_NONE;
@@ -72,23 +72,26 @@ static bool may_join(const struct conn *c)
 	}
 }
 
-static bool has_sub_on(const struct conn *c, path_id path)
+unsigned pm_subs_on(const struct conn *c, path_id path)
 {
+	unsigned n = 0;
+
 	for (uint8_t i = 0; i < c->sub_count; i++)
-		if (c->subs[i]->path == path && c->subs[i]->stage != SUB_CLOSING)
-			return true;
-	return false;
+		n += c->subs[i]->path == path && c->subs[i]->stage != SUB_CLOSING;
+	return n;
 }
 
-static void join(struct conn *c, path_id path, usec_t now_us)
+void pm_join(struct conn *c, path_id path, const struct remote_addr *to, usec_t now_us)
 {
 	struct engine *e = c->engine;
 	struct subflow_config sc;
-	struct sub *s = conn_sub_new(c, path, pm_port(e, c->peer), REMOTE_PORT);
+	struct sub *s = pm_sub_new(c, path, to ? &to->addr : NULL);
 
 	if (!s)
 		return;
-	s->initiator = s->join = true;
+	s->join = true;
+	if (to)
+		s->join_to = s->remote_addr_id = to->id;
 	s->local_addr_id = e->paths[path].addr_id;
 	s->local_nonce = (uint32_t)engine_chance(e);
 	conn_subflow_config(c, path, &sc);
@@ -102,6 +105,23 @@ static void join(struct conn *c, path_id path, usec_t now_us)
 	engine_ready(c);
 }
 
+bool pm_may_try(struct conn *c, path_id id, uint8_t remote_id, bool living, usec_t now_us, usec_t *again)
+{
+	const struct path *p = &c->engine->paths[id];
+	const struct join_retry *r = retry_of(c, id, remote_id, false);
+
+	/* A path that does not answer is tried only when there is nothing better left. */
+	if (!p->may_initiate || (p->state != PATH_UP && (living || p->state == PATH_DOWN)))
+		return false;
+	if (r && r->refused && living)
+		return false;
+	if (r && r->at_us > now_us) {
+		*again = usec_min(*again, r->at_us);
+		return false;
+	}
+	return true;
+}
+
 void pm_joins(struct conn *c, usec_t now_us)
 {
 	struct engine *e = c->engine;
@@ -111,21 +131,13 @@ void pm_joins(struct conn *c, usec_t now_us)
 	c->join_us = USEC_NEVER;
 	if (!may_join(c))
 		return;
-	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
-		const struct path *p = &e->paths[id];
-		const struct join_retry *r = pm_join_retry(c, id, false);
-
-		/* A path that does not answer is tried only when there is nothing better left. */
-		if (!p->may_initiate || has_sub_on(c, id) || (p->state != PATH_UP && (living || p->state == PATH_DOWN)))
-			continue;
-		if (r && r->refused && living)
-			continue;
-		if (r && r->at_us > now_us) {
-			again = usec_min(again, r->at_us);
-			continue;
-		}
-		join(c, id, now_us);
+	if (e->config.form == SEGMENT_PLAIN) {
+		pm_plain_joins(c, now_us);
+		return;
 	}
+	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
+		if (!pm_subs_on(c, id) && pm_may_try(c, id, 0, living, now_us, &again))
+			pm_join(c, id, NULL, now_us);
 	c->join_us = again;
 }
 
@@ -150,18 +162,13 @@ bool pm_join_synack(struct sub *s, const struct segment *seg)
 	}
 	count(c->engine->counters, CNT_MPJoinSynAckHMacFailure);
 	{
-		struct segment rst;
 		path_id path = s->path;
+		uint8_t to = s->join_to;
 		usec_t now_us = s->sf.last_rcv_us;
 
-		subflow_reset(&s->sf, &rst);
-		rst.src_port = s->local_port;
-		rst.dst_port = s->remote_port;
-		rst.mptcp_count = 1;
-		rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MPTCP_ERROR } };
-		engine_raw(c->engine, path, &rst);
+		conn_sub_rst(s, path, REASON_MPTCP_ERROR, false);
 		conn_sub_free(s);
-		pm_join_failed(c, path, true, now_us);
+		pm_join_failed(c, path, to, true, now_us);
 		conn_sub_gone(c, now_us);
 	}
 	return false;
@@ -175,6 +182,7 @@ static void refuse_join(struct engine *e, path_id path, const struct segment *se
 
 	if (!subflow_refuse(seg, &rst))
 		return;
+	rst.remote = seg->remote;
 	rst.src_port = seg->dst_port;
 	rst.dst_port = seg->src_port;
 	rst.mptcp_count = 1;
@@ -217,7 +225,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 		else if (old)
 			conn_sub_lost(old, now_us);
 	}
-	s = conn_sub_new(c, path, seg->dst_port, seg->src_port);
+	s = conn_sub_new(c, path, seg->dst_port, seg->remote, seg->src_port);
 	if (!s) {
 		count(e->counters, CNT_MPJoinRejected);
 		refuse_join(e, path, seg, REASON_PROHIBITED);
@@ -249,7 +257,6 @@ bool pm_join_third_ack(struct sub *s, const struct segment *seg)
 	const struct mptcp_option *j = segment_mptcp(seg, MP_JOIN);
 	uint8_t hmac[32];
 	usec_t now_us = s->sf.last_rcv_us;
-	struct segment rst;
 
 	if (j && j->join.form == JOIN_ACK) {
 		token_join_hmac(c->remote_key, c->local_key, s->remote_nonce, s->local_nonce, hmac);
@@ -265,12 +272,7 @@ bool pm_join_third_ack(struct sub *s, const struct segment *seg)
 	}
 	/* RFC 8684 3.2: without a valid HMAC the subflow is reset. */
 	count(c->engine->counters, CNT_MPJoinAckHMacFailure);
-	subflow_reset(&s->sf, &rst);
-	rst.src_port = s->local_port;
-	rst.dst_port = s->remote_port;
-	rst.mptcp_count = 1;
-	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_MPTCP_ERROR } };
-	engine_raw(c->engine, s->path, &rst);
+	conn_sub_rst(s, s->path, REASON_MPTCP_ERROR, false);
 	conn_sub_free(s);
 	conn_sub_gone(c, now_us);
 	return false;

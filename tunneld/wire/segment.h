@@ -12,6 +12,7 @@
 #ifndef PLAIT_WIRE_SEGMENT_H
 #define PLAIT_WIRE_SEGMENT_H
 
+#include "common/addr.h"
 #include "common/bytes.h"
 #include "common/err.h"
 #include "common/seq.h"
@@ -39,6 +40,7 @@ struct tcp_options {
 };
 
 struct segment {
+	const struct addr *remote;   /* plain form: whom it is from or for, NULL in sealed; neither parsed nor emitted; borrowed */
 	uint16_t src_port, dst_port;
 	struct ssn seq;
 	struct ssn ack;              /* meaningful with TCP_ACK */
@@ -61,7 +63,7 @@ static inline uint32_t segment_seq_len(const struct segment *s)
 enum segment_form { SEGMENT_SEALED, SEGMENT_PLAIN }; /* with, without the four bytes of ports */
 
 /*
- * Parse fills *out and does nothing else. In SEGMENT_PLAIN the ports are left as the caller set them.
+ * Parse fills *out and does nothing else. `remote`, and in SEGMENT_PLAIN the ports, are left as the caller set them.
  * ERR_TRUNCATED (header or an option's length beyond the end), ERR_MALFORMED (data offset below 5, option
  * length below 2, SYN with FIN or RST). Unknown or odd options are skipped and counted in out->ignored,
  * never fatal. Options are reported wherever they stand: which count only on a SYN is the subflow's rule.

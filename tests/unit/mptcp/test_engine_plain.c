@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* Two engines in plain form: ports, addresses and joins as every TCP on the other side expects them. See engine_net.h. */
+#include "tests/unit/mptcp/engine_net.h"
+
+static void plain(struct net *n, unsigned paths) { start_as(n, SEGMENT_PLAIN, false, false, paths); }
+
+static void test_open_transfer_and_close(void)
+{
+	struct net n;
+
+	plain(&n, 1);
+	n.side[0].to_write = 200000;
+	n.side[1].to_write = 300000;
+	n.side[0].shut_after_write = n.side[1].shut_after_write = true;
+	connect_to(&n);
+	run(&n, n.now + 120 * USEC_PER_S);
+	CU_ASSERT_TRUE(n.side[0].opened);
+	/* The destination of the accepting side is the address that was connected to. */
+	CU_ASSERT_EQUAL(n.side[1].destination.port, 80);
+	CU_ASSERT_EQUAL(n.side[1].destination.ip[3], 2);
+	CU_ASSERT_EQUAL(n.side[1].received, 200000);
+	CU_ASSERT_EQUAL(n.side[0].received, 300000);
+	CU_ASSERT_TRUE(n.side[0].closed && n.side[1].closed);
+	CU_ASSERT_EQUAL(n.side[0].ports_freed, 1);
+	CU_ASSERT_EQUAL(n.side[1].ports_freed, 0);
+	nothing_left(&n);
+	stop(&n);
+}
+
+static void test_every_path_joins_the_destination(void)
+{
+	struct net n;
+	struct subflow_info a, b;
+
+	plain(&n, 2);
+	n.side[0].to_write = 3000000;
+	connect_to(&n);
+	run(&n, n.now + 20 * USEC_PER_S);
+	CU_ASSERT_EQUAL(n.side[1].received, 3000000);
+	CU_ASSERT_EQUAL_FATAL(engine_subflow_info(n.side[0].e, n.side[0].conn, 0, &a), ERR_OK);
+	CU_ASSERT_EQUAL_FATAL(engine_subflow_info(n.side[0].e, n.side[0].conn, 1, &b), ERR_OK);
+	CU_ASSERT_TRUE(addr_eq(&a.remote, &b.remote));
+	CU_ASSERT_FALSE(addr_same_ip(&a.local, &b.local));
+	CU_ASSERT_TRUE(a.local_port >= 32768 && b.local_port >= 32768);
+	CU_ASSERT_TRUE(n.sent[1] > 100);
+	tell(&n, 0, EV_ABORT);
+	run(&n, n.now + 5 * USEC_PER_S);
+	CU_ASSERT_TRUE(n.side[1].reset);
+	CU_ASSERT_EQUAL(n.side[0].ports_freed, 2);
+	nothing_left(&n);
+	stop(&n);
+}
+
+static void test_a_port_that_is_taken_is_replaced_and_never_given_back(void)
+{
+	struct net n;
+	struct action a;
+	struct event ev = { .kind = EV_PORT_TAKEN };
+	uint16_t first;
+
+	plain(&n, 1);
+	connect_to(&n);
+	CU_ASSERT_TRUE_FATAL(engine_output(n.side[0].e, &a, n.now) && a.kind == ACT_SEND);
+	first = ev.port.local_port = a.send.local_port;
+	CU_ASSERT_EQUAL(engine_input(n.side[0].e, &ev, n.now), ERR_OK);
+	CU_ASSERT_TRUE_FATAL(engine_output(n.side[0].e, &a, n.now) && a.kind == ACT_SEND);
+	CU_ASSERT_NOT_EQUAL(a.send.local_port, first);
+	send_packet(&n, 0, &a);
+	run(&n, n.now + USEC_PER_S);
+	CU_ASSERT_TRUE(n.side[0].opened);
+	CU_ASSERT_EQUAL(n.side[0].ports_freed, 0);
+	stop(&n);
+}
+
+static void test_an_open_tries_every_path_and_fails_when_none_leads_there(void)
+{
+	struct net n;
+	struct action a;
+
+	plain(&n, 2);
+	connect_to(&n);
+	for (int tries = 0; tries < 8 && !n.side[0].result; tries++) {
+		while (engine_output(n.side[0].e, &a, n.now)) {
+			struct event ev = { .kind = EV_NO_ROUTE };
+
+			if (a.kind != ACT_SEND) {
+				act(&n, 0, &a);
+				continue;
+			}
+			ev.no_route.path = a.send.path;
+			ev.no_route.local_port = a.send.local_port;
+			ev.no_route.remote = *a.send.remote;
+			n.sent[a.send.path]++;
+			CU_ASSERT_EQUAL(engine_input(n.side[0].e, &ev, n.now), ERR_OK);
+		}
+	}
+	CU_ASSERT_EQUAL(n.side[0].result, OPEN_NET_UNREACHABLE);
+	CU_ASSERT_TRUE(n.sent[0] && n.sent[1]);
+	nothing_left(&n);
+	stop(&n);
+}
+
+static void test_a_stranger_gets_a_rst_where_he_is(void)
+{
+	struct net n;
+	static const uint8_t ack[] = { 0x50, 0x10, 0, 0, 0, 0, 0, 9, 0, 0, 0, 5 };
+	struct event ev = {
+		.kind = EV_SEGMENT,
+		.segment = { .bytes = ack, .len = sizeof ack, .local_port = 80, .listening = true },
+	};
+	struct action a;
+
+	plain(&n, 1);
+	ev.segment.remote = (struct addr){ .family = 4, .ip = { 198, 51, 100, 7 }, .port = 4711 };
+	CU_ASSERT_EQUAL(engine_input(n.side[1].e, &ev, n.now), ERR_OK);
+	CU_ASSERT_TRUE_FATAL(engine_output(n.side[1].e, &a, n.now) && a.kind == ACT_SEND);
+	CU_ASSERT_TRUE(addr_eq(a.send.remote, &ev.segment.remote));
+	CU_ASSERT_EQUAL(a.send.local_port, 80);
+	CU_ASSERT_EQUAL(a.send.bytes[1], TCP_RST);
+	CU_ASSERT_EQUAL(a.send.bytes[7], 5); /* RFC 9293 3.10.7.1: SEQ=SEG.ACK */
+	CU_ASSERT_FALSE(engine_output(n.side[1].e, &a, n.now));
+	stop(&n);
+}
+
+UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joins_the_destination),
+	  T(test_a_port_that_is_taken_is_replaced_and_never_given_back),
+	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is))

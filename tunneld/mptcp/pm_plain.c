@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* What only plain form has: local ports that are the host's, remote addresses, and joins between the two. */
+#include "tunneld/mptcp/conn.h"
+
+#include "tunneld/mptcp/engine_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* From Linux's own range for such ports, and by chance: RFC 6056 3.3.1. */
+enum { PORT_FIRST = 32768, PORTS = 28232, PORT_TRIES = 64 };
+
+bool pm_leads_to(const struct path *p, const struct addr *remote)
+{
+	return !remote || !p->local.family || p->local.family == remote->family;
+}
+
+/* --- ports --- */
+
+static bool port_use(struct path *p, uint16_t port)
+{
+	uint64_t bit = UINT64_C(1) << (port & 63);
+
+	if (!p->ports && !(p->ports = calloc(1, sizeof *p->ports)))
+		return false;
+	if ((p->ports->used[port >> 6] | p->ports->freed[port >> 6]) & bit)
+		return false;
+	p->ports->used[port >> 6] |= bit;
+	return true;
+}
+
+void pm_port_unused(struct engine *e, path_id path, uint16_t port)
+{
+	struct path *p = engine_path(e, path);
+
+	if (p && p->ports)
+		p->ports->used[port >> 6] &= ~(UINT64_C(1) << (port & 63));
+}
+
+static void port_free(struct engine *e, path_id path, uint16_t port)
+{
+	struct path *p = engine_path(e, path);
+	uint64_t bit = UINT64_C(1) << (port & 63);
+
+	if (!p || !p->ports || !(p->ports->used[port >> 6] & bit))
+		return;
+	p->ports->used[port >> 6] &= ~bit;
+	p->ports->freed[port >> 6] |= bit;
+	p->ports->freed_count++;
+	e->freed_ports++;
+}
+
+uint16_t pm_plain_port(struct engine *e, path_id path)
+{
+	struct path *p = &e->paths[path];
+
+	if (p->local.port)
+		return p->local.port;
+	for (unsigned tries = 0; tries < PORT_TRIES; tries++) {
+		uint16_t port = (uint16_t)(PORT_FIRST + engine_chance(e) % PORTS);
+
+		if (port_use(p, port))
+			return port;
+	}
+	return 0;
+}
+
+void pm_port_release(struct sub *s)
+{
+	const struct conn *c = s->conn;
+
+	if (!s->port_held)
+		return;
+	s->port_held = false;
+	/* What the peer opened towards that port goes on with it. */
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i] != s && c->subs[i]->space == s->space && c->subs[i]->local_port == s->local_port) {
+			c->subs[i]->port_held = true;
+			return;
+		}
+	port_free(c->engine, s->space, s->local_port);
+}
+
+/* The lowest freed port of the first path that has one. */
+bool pm_port_output(struct engine *e, struct action *act)
+{
+	if (!e->freed_ports)
+		return false;
+	for (path_id id = 0; id < e->config.paths_max; id++) {
+		struct path_ports *ports = e->paths[id].ports;
+		unsigned word = 0, bit;
+
+		if (!ports || !ports->freed_count)
+			continue;
+		while (!ports->freed[word])
+			word++;
+		bit = (unsigned)__builtin_ctzll(ports->freed[word]);
+		ports->freed[word] &= ports->freed[word] - 1;
+		ports->freed_count--;
+		e->freed_ports--;
+		*act = (struct action){
+			.kind = ACT_PORT_FREE, .port = { .path = id, .local_port = (uint16_t)(word * 64 + bit) },
+		};
+		return true;
+	}
+	assert(false);
+	return false;
+}
+
+/* --- what is being opened --- */
+
+bool pm_move_opening(struct sub *s, path_id path)
+{
+	struct engine *e = s->conn->engine;
+	bool is_plain = s->remote.family;
+	uint16_t port = s->local_port;
+
+	/* Another address of ours makes it another subflow for everybody else. */
+	if (is_plain) {
+		if (!(port = pm_plain_port(e, path)))
+			return false;
+		engine_sub_remove(s);
+		pm_port_release(s);
+	}
+	conn_sub_path(s, path);
+	if (is_plain) {
+		s->space = path;
+		s->local_port = port;
+		s->port_held = !e->paths[path].local.port;
+		engine_sub_add(s);
+	}
+	return true;
+}
+
+/* The last SYN went nowhere: it is sent again at once, and from here, as if it were the first. */
+static void syn_again(struct sub *s, usec_t now_us)
+{
+	s->syn_sent = 0;
+	subflow_path_alive(&s->sf, now_us);
+	s->want_out = true;
+	engine_ready(s->conn);
+}
+
+void pm_new_port(struct sub *s, usec_t now_us)
+{
+	struct engine *e = s->conn->engine;
+	uint16_t port = pm_plain_port(e, s->path);
+
+	if (!port)
+		return; /* its SYN will be sent again, and by then there may be one */
+	engine_sub_remove(s);
+	pm_port_unused(e, s->path, s->local_port);
+	s->local_port = port;
+	engine_sub_add(s);
+	syn_again(s, now_us);
+}
+
+void pm_no_route(struct sub *s, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	struct engine *e = c->engine;
+
+	if (s->stage != SUB_OPENING || !s->initiator)
+		return; /* what is open may find its way again; else its timers end it */
+	count(e->counters, CNT_NoRoute);
+	if (s->join) {
+		path_id path = s->path;
+		uint8_t to = s->join_to;
+
+		conn_sub_free(s);
+		pm_join_failed(c, path, to, true, now_us);
+		conn_sub_gone(c, now_us);
+		return;
+	}
+	/* Every path has its turn; with the last it is the answer. */
+	if (++s->no_routes >= e->config.paths_max || !pm_race(s)) {
+		conn_fail(c, OPEN_NET_UNREACHABLE, 0, false, now_us);
+		return;
+	}
+	syn_again(s, now_us);
+}
+
+/* --- joins --- */
+
+static unsigned subs_to(const struct conn *c, const struct addr *remote)
+{
+	unsigned n = 0;
+
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		n += addr_same_ip(&c->subs[i]->remote, remote) && c->subs[i]->stage != SUB_CLOSING;
+	return n;
+}
+
+static bool can_join(struct conn *c, path_id id, const struct remote_addr *to, usec_t now_us)
+{
+	return to->used && pm_leads_to(&c->engine->paths[id], &to->addr) &&
+	       pm_may_try(c, id, to->id, conn_has_living_sub(c), now_us, &c->join_us);
+}
+
+/*
+ * No full mesh, but every path of ours and every address of the peer's is used at least once. A path goes to the address with
+ * the fewest subflows yet, the one known for longest first; then the other way round.
+ */
+void pm_plain_joins(struct conn *c, usec_t now_us)
+{
+	struct engine *e = c->engine;
+
+	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		const struct remote_addr *best = NULL;
+
+		for (unsigned i = 0; i < CONN_REMOTES_MAX && !pm_subs_on(c, id); i++) {
+			const struct remote_addr *to = &c->remotes[i];
+
+			if (can_join(c, id, to, now_us) && (!best || subs_to(c, &to->addr) < subs_to(c, &best->addr)))
+				best = to;
+		}
+		if (best)
+			pm_join(c, id, best, now_us);
+	}
+	for (unsigned i = 0; i < CONN_REMOTES_MAX; i++) {
+		const struct remote_addr *to = &c->remotes[i];
+		path_id best = PATH_NONE;
+
+		if (!to->used || subs_to(c, &to->addr))
+			continue;
+		for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
+			if (can_join(c, id, to, now_us) && (best == PATH_NONE || pm_subs_on(c, id) < pm_subs_on(c, best)))
+				best = id;
+		if (best != PATH_NONE)
+			pm_join(c, best, to, now_us);
+	}
+}
