@@ -96,7 +96,7 @@ static struct end_plan end_of(struct rnd *r)
 	}
 	if (rnd_percent(r, 25)) {
 		e.stall_ppm = (uint32_t)rnd_log(r, 1000, 500000);
-		e.stall_us = rnd_log(r, 1000, 3 * USEC_PER_S);
+		e.stall_us = rnd_percent(r, 70) ? rnd_log(r, 1000, 3 * USEC_PER_S) : rnd_log(r, USEC_PER_S, 30 * USEC_PER_S);
 	}
 	return e;
 }
