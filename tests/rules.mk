@@ -16,7 +16,7 @@ unit: $(UNIT_BIN)
 
 # What a person types. Packages are named in install.sh only.
 SEEDS ?= 300
-.PHONY: deps check lint demo system bench
+.PHONY: deps check lint demo system bench soak
 deps:
 	@./install.sh --deps check
 
@@ -49,6 +49,12 @@ bench:
 	@./install.sh --deps bench
 	@$(MAKE) -s -j2 B=$(B) all lab
 	@B=$(B) tests/bench/bench.sh
+
+# SECONDS=3600 is an hour.
+soak:
+	@./install.sh --deps check
+	@$(MAKE) -s -j2 B=$(B) all lab
+	@B=$(B) tests/system/soak.sh $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS)) $(SEED)
 
 lint:
 	@./install.sh --deps lint
