@@ -658,7 +658,7 @@ struct config *config_read(const char *file, FILE *complaints)
 	if (!c->status_socket)
 		c->status_socket = c->client_socket ? status_socket_beside(c->client_socket) : config_default_socket("status.sock");
 	if (!c->congestion)
-		c->congestion = strdup("cubic");
+		c->congestion = strdup("bbr");
 	if (!c->scheduler)
 		c->scheduler = strdup("ecf");
 	if (r.complaints) {

@@ -384,6 +384,7 @@ static void check_bytes(struct end *e, const uint8_t *bytes, size_t len)
 		w->gap_us = w->now_us - w->last_data_us;
 	w->last_data_us = w->now_us;
 	w->delivered_bytes += end - e->offered;
+	w->delivered_of[e->stream->plan->client] += end - e->offered;
 	e->offered = end;
 	progress(e);
 }

@@ -5,7 +5,7 @@ struct engine_config plan_engine(bool gateway)
 {
 	return (struct engine_config){
 		.connections_max = 64, .paths_max = CLIENTS_MAX * PATHS_MAX, .memory_max = 64 << 20,
-		.congestion = "cubic", .fastclose = FASTCLOSE_RST, .form = SEGMENT_SEALED, .gateway = gateway,
+		.fastclose = FASTCLOSE_RST, .form = SEGMENT_SEALED, .gateway = gateway,
 		.subflows_max = 8,
 		.connect_timeout_us = 30 * USEC_PER_S, .dead_timeout_us = 60 * USEC_PER_S,
 		.close_timeout_us = 60 * USEC_PER_S,
@@ -215,7 +215,9 @@ static void fault_of(struct plan *p, struct rnd *r, usec_t horizon)
 
 void plan_of_seed(struct plan *p, uint64_t seed)
 {
-	struct rnd r = rnd_fork(seed, "shape", 0);
+	static const char *const controllers[] = { "default", "default", "cubic", "lia", "olia", "reno" };
+	static const char *const schedulers[] = { "default", "default", "blest", "minrtt", "redundant" };
+	struct rnd r = rnd_fork(seed, "shape", 0), of_control;
 	usec_t horizon = 0;
 	unsigned faults;
 
@@ -255,13 +257,15 @@ void plan_of_seed(struct plan *p, uint64_t seed)
 	if (p->faults && p->fault[p->faults - 1].at_us >= p->heal_us)
 		p->heal_us = p->fault[p->faults - 1].at_us + 1;
 
+	of_control = rnd_fork(seed, "control", 0);
 	r = rnd_fork(seed, "engine", 0);
 	for (unsigned gateway = 0; gateway < 2; gateway++) {
 		struct engine_config *e = gateway ? &p->gateway_engine : &p->client_engine;
 
 		*e = plan_engine(gateway);
-		if (rnd_percent(&r, 20))
-			e->congestion = "reno";
+		(void)rnd_percent(&r, 20);
+		e->congestion = controllers[rnd_below(&of_control, sizeof controllers / sizeof *controllers)];
+		e->scheduler = schedulers[rnd_below(&of_control, sizeof schedulers / sizeof *schedulers)];
 		e->checksum = rnd_percent(&r, 25);
 		e->fastclose = rnd_percent(&r, 25) ? FASTCLOSE_ACK : FASTCLOSE_RST;
 		e->subflows_max = (uint32_t)(rnd_percent(&r, 70) ? 8 : rnd_range(&r, 1, 4));

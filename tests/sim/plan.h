@@ -68,6 +68,7 @@ struct plan {
 	bool event_time;         /* the host passes EV_TIME at a deadline, before asking for output */
 	usec_t heal_us;          /* from here on every link is well */
 	bool bench;              /* a scenario: no end is asked for beyond stop_us */
+	bool shared;             /* every packet of a direction goes through the links of client 0's path 0: a common bottleneck */
 	usec_t stop_us;
 	uint32_t check_every;    /* engine_check() after so many steps */
 };

@@ -128,7 +128,7 @@ struct world {
 	bool healed;
 	usec_t checked_us;       /* when stalls were last looked for */
 	uint64_t steps;
-	uint64_t delivered_bytes;
+	uint64_t delivered_bytes, delivered_of[CLIENTS_MAX];
 	usec_t first_data_us, last_data_us, gap_us; /* scenarios: at any reader */
 };
 
@@ -141,6 +141,7 @@ struct result {
 	unsigned opened, clean;  /* streams that opened; that ended in order with every byte */
 	/* scenarios */
 	usec_t first_us, last_us, gap_us;
+	uint64_t delivered_of[CLIENTS_MAX];
 	uint64_t retransmitted, reinjected;
 };
 

@@ -95,7 +95,8 @@ void world_send(struct world *w, struct packet *p)
 {
 	struct path *path = &w->paths[p->client][p->path];
 	size_t overhead = w->plan->client_engine.form == SEGMENT_SEALED ? SEALED_OVERHEAD : PLAIN_OVERHEAD;
-	struct link *link = p->to_gateway ? &path->up : &path->down;
+	struct path *bottleneck = w->plan->shared ? &w->paths[0][0] : path;
+	struct link *link = p->to_gateway ? &bottleneck->up : &bottleneck->down;
 	struct link_verdict v = { .fate = LINK_DOWN };
 
 	if (path->exists && path->carrier)
@@ -577,6 +578,7 @@ static void collect(struct world *w, struct result *out)
 	out->first_us = w->first_data_us;
 	out->last_us = w->last_data_us;
 	out->gap_us = w->gap_us;
+	memcpy(out->delivered_of, w->delivered_of, sizeof out->delivered_of);
 	for (unsigned i = 0; i <= w->plan->clients; i++) {
 		out->segments += w->hosts[i].segments;
 		out->payload_bytes += w->hosts[i].payload_bytes;

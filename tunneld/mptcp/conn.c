@@ -74,7 +74,6 @@ void conn_free(struct conn *c)
 	send_queue_close(&c->queue, pool);
 	reorder_close(&c->reorder, pool);
 	free(c->reinjects);
-	pm_signals_close(c);
 	engine_conn_remove(c);
 	sodium_memzero(&c->local_key, sizeof c->local_key);
 	sodium_memzero(&c->remote_key, sizeof c->remote_key);
@@ -141,14 +140,14 @@ uint16_t conn_path_mss(struct engine *e, path_id path)
 	return (uint16_t)(p && p->mtu_payload > header + 100 ? p->mtu_payload - header : 1100);
 }
 
-void conn_subflow_config(const struct conn *c, path_id path, struct subflow_config *out)
+void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out)
 {
 	struct engine *e = c->engine;
 	const struct path *p = engine_path(e, path);
 	usec_t rtt = p ? p->rtt_us : 0;
 
 	*out = (struct subflow_config){
-		.cc = e->cc, .authentic = e->config.form == SEGMENT_SEALED,
+		.cc = e->cc, .cc_group = &c->cc_group, .authentic = e->config.form == SEGMENT_SEALED,
 		.mss = conn_path_mss(e, path),
 		.rcv_wscale = CONN_RCV_WSCALE,
 		.timestamps = e->config.form == SEGMENT_PLAIN,
@@ -183,7 +182,7 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 	s->remote_port = remote_port;
 	s->path = PATH_NONE;
 	s->copied = c->snd_una;
-	s->third_ack_us = s->dead_since_us = s->remove_us = USEC_NEVER;
+	s->third_ack_us = s->dead_since_us = USEC_NEVER;
 	conn_sub_path(s, path);
 	c->subs[c->sub_count++] = s;
 	engine_sub_add(s);
@@ -242,7 +241,6 @@ void conn_sub_free(struct sub *s)
 	c->turn = 0;
 	if (c->last_rcv == s)
 		c->last_rcv = NULL;
-	pm_signal_sub_gone(s);
 	engine_sub_remove(s);
 	pm_port_release(s);
 	path_unlink(s);

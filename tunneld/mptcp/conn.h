@@ -14,7 +14,6 @@
 #include "tunneld/mptcp/conn_state.h"
 #include "tunneld/mptcp/engine.h"
 #include "tunneld/mptcp/mapping.h"
-#include "tunneld/mptcp/pm_signal.h"
 #include "tunneld/mptcp/reorder.h"
 #include "tunneld/mptcp/send_queue.h"
 #include "tunneld/mptcp/sent_map.h"
@@ -58,6 +57,7 @@ struct sub {
 	bool backup_local, backup_remote;
 	bool stale;                         /* it did not answer in time: no new data while another lives */
 	bool want_out;                      /* subflow_output() may have something */
+	bool option_sent;                   /* a pure ACK with an option other than DSS went last: at most two in a row */
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
 	uint8_t syn_sent;
 	uint32_t local_nonce, remote_nonce;
@@ -74,10 +74,8 @@ struct sub {
 	uint8_t end_cause;
 	bool up_told;                       /* conn_facts.c */
 	uint8_t mode_told;
-	uint8_t signal_row;                 /* ACKs in a row that carried a signal, and when such a row may begin anew */
-	usec_t signal_again_us;
-	usec_t remove_us;                   /* REMOVE_ADDR came: without a sign of life until then it is reset; USEC_NEVER */
-	uint8_t remove_probes;
+	uint8_t send_prio;                  /* how often MP_PRIO is yet to be sent */
+	bool prio_backup;
 };
 
 /* A stretch of data to be sent again on another subflow than `from`. */
@@ -160,15 +158,15 @@ struct conn {
 	uint8_t burst_left;
 	uint32_t next_sub_id;
 	struct sub *last_rcv;      /* newest input came on it: window updates go there */
-	uint64_t announced;        /* bit n: the path of address id n + 1 has been announced (pm.c) */
 	usec_t join_us;            /* pm looks for paths to join then */
 	struct join_retry retry[CONN_RETRY_PATHS];
 	struct remote_addr remotes[CONN_REMOTES_MAX]; /* plain form; [0] is where the first subflow goes, address id 0 */
 	usec_t dead_us;            /* without a subflow: given up then */
 	usec_t close_us;           /* after closing: given up then */
 	usec_t opened_us;
-	struct signals *signals;   /* options that wait for an ACK to carry them; NULL: never had any */
 	bool token_refused;        /* a join was refused because the peer does not know the connection */
+
+	struct cc_group cc_group;
 
 	/* totals */
 	uint64_t bytes_sent, bytes_received, reinjected_bytes;
@@ -195,7 +193,7 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 /* A RST for s with MP_TCPRST, by that path. The subflow is closed by it, but still there. RFC 8684 3.6 */
 void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient);
 void conn_sub_free(struct sub *s);
-void conn_subflow_config(const struct conn *c, path_id path, struct subflow_config *out);
+void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out);
 /* Largest payload and options of one segment on that path. */
 uint16_t conn_path_mss(struct engine *e, path_id path);
 void conn_sub_path(struct sub *s, path_id path); /* binds it to a path */
@@ -241,9 +239,6 @@ void conn_sub_reinject(struct sub *s, usec_t now_us);
 void conn_sub_suspect(struct sub *s, usec_t now_us);
 void conn_sub_alive(struct sub *s, usec_t now_us);
 void conn_drop_dead_subs(struct conn *c, usec_t now_us);
-
-/* RST by way of another path, where the form allows it. */
-void conn_sub_tell_dropped(struct sub *s, enum mptcp_reason reason);
 
 /* --- conn_facts.c --- */
 /* Subflows that came or changed their mode since it was last asked. */

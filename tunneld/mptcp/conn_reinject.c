@@ -110,9 +110,9 @@ void conn_sub_lost(struct sub *s, usec_t now_us)
 
 /*
  * The peer, if it only receives, would never learn that the subflow is gone, and never join again. In sealed form ports belong
- * to the session and not to a path, so the RST takes a path that works. RFC 8684 3.6: it is transient, the path may come back.
+ * to the session and not to a path, so the RST takes a path that works. RFC 8684 3.6: transient, unacceptable performance.
  */
-void conn_sub_tell_dropped(struct sub *s, enum mptcp_reason reason)
+static void tell_dropped(struct sub *s)
 {
 	struct conn *c = s->conn;
 	const struct sub *by = NULL;
@@ -124,7 +124,8 @@ void conn_sub_tell_dropped(struct sub *s, enum mptcp_reason reason)
 			by = c->subs[i];
 	if (!by)
 		return;
-	conn_sub_rst(s, by->path, reason, true);
+	s->end = "unanswered for long";
+	conn_sub_rst(s, by->path, REASON_PERFORMANCE, true);
 }
 
 /*
@@ -142,8 +143,7 @@ void conn_drop_dead_subs(struct conn *c, usec_t now_us)
 
 		if (s->stage == SUB_LIVE && conn_sub_avoid(s) && conn_another_usable(s) && (long_away || holds)) {
 			count(c->engine->counters, CNT_SubflowDropped);
-			s->end = "unanswered for long";
-			conn_sub_tell_dropped(s, holds ? REASON_OUTSTANDING_DATA : REASON_PERFORMANCE);
+			tell_dropped(s);
 			conn_sub_lost(s, now_us);
 			conn_free_acked(c);
 			i = 0;

@@ -94,7 +94,7 @@ struct engine *engine_new(const struct engine_config *config, const uint8_t seed
 	if (!e)
 		return NULL;
 	e->config = *config;
-	e->cc = config->congestion ? cc_by_name(config->congestion) : &cc_cubic;
+	e->cc = cc_by_name(config->congestion);
 	e->sched = sched_by_name(config->scheduler);
 	e->counters = config->counters ? config->counters : &e->own_counters;
 	memcpy(e->seed, seed, sizeof e->seed);

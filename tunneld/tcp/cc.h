@@ -10,6 +10,17 @@
 
 struct rtt; /* tcp/rtt.h */
 
+enum {
+	CC_GROUP_MAX = 8,
+	CC_RENO_WORDS = 20,          /* of priv: Reno's and CUBIC's own; a controller built on Reno has the rest */
+};
+
+/* The subflows of one connection, for coupled controllers. Its owner is the connection's; a subflow leaves when it closes. */
+struct cc_group {
+	struct cc *member[CC_GROUP_MAX];
+	uint8_t count;
+};
+
 /* The controller's view of a subflow; the subflow owns it, the ops change cwnd and ssthresh. */
 struct cc {
 	const struct cc_ops *ops;
@@ -17,6 +28,8 @@ struct cc {
 	uint32_t cwnd, ssthresh;     /* RFC 5681 3.1; ssthresh starts at UINT32_MAX */
 	uint64_t pacing_rate;        /* bytes a second; 0 = not paced */
 	uint64_t bandwidth;          /* bytes a second, where the controller knows; 0 = cwnd a round trip it is */
+	struct cc_group *group;      /* NULL: alone */
+	usec_t srtt_us;              /* for the others of the group; coupled controllers keep it */
 	uint64_t priv[36];           /* the controller's own state */
 };
 
@@ -49,10 +62,13 @@ struct cc_ops {
 	void (*idle)(struct cc *cc, usec_t idle_us, usec_t now_us);        /* sending restarts after idleness */
 };
 
-extern const struct cc_ops cc_bbr, cc_cubic, cc_reno;
-/* NULL if there is none of that name. */
+extern const struct cc_ops cc_bbr, cc_cubic, cc_lia, cc_olia, cc_reno;
+/* NULL if there is none of that name. NULL or "default" as name: the default. */
 const struct cc_ops *cc_by_name(const char *name);
 /* All of them, for people: "cubic, ...". */
 const char *cc_names(void);
+/* A full group is left as it is: the subflow is alone then. */
+void cc_join(struct cc *cc, struct cc_group *g);
+void cc_leave(struct cc *cc);
 
 #endif

@@ -417,6 +417,9 @@ static void set_pacing(struct cc *cc, const struct bbr *b, const struct cc_ack *
 	if (!cc->pacing_rate && ack->srtt_us) /* the first round trip says at least how fast the first window may go */
 		bw = most(bw, (uint64_t)cc->cwnd * USEC_PER_S / ack->srtt_us);
 	rate = gained(bw, pacing_gain(b));
+	/* An outage makes samples of next to nothing. Never slower than ACKs of half the least window would clock us. */
+	if (ack->srtt_us)
+		rate = most(rate, MIN_SEGS / 2 * (uint64_t)cc->mss * USEC_PER_S / ack->srtt_us);
 	if (rate && (b->full || rate > cc->pacing_rate))
 		cc->pacing_rate = rate;
 }

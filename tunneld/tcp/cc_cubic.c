@@ -38,7 +38,7 @@ struct cubic {
 	struct hystart hs;
 };
 
-static_assert(sizeof(struct cubic) <= sizeof ((struct cc *)0)->priv, "cubic's state fits");
+static_assert(sizeof(struct cubic) <= CC_RENO_WORDS * sizeof(uint64_t), "cubic's state fits");
 
 static struct cubic *cubic_of(struct cc *cc) { return (struct cubic *)(void *)cc->priv; }
 

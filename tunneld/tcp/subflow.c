@@ -31,6 +31,7 @@ static void init(struct subflow *sf, const struct subflow_config *config, struct
 	sf->cc.ops = config->cc;
 	sf->cc.mss = config->mss;
 	sf->cc.ops->init(&sf->cc, now_us);
+	cc_join(&sf->cc, config->cc_group);
 }
 
 enum err subflow_connect(struct subflow *sf, const struct subflow_config *config, struct ssn iss, usec_t now_us)
@@ -121,6 +122,7 @@ void subflow_to_closed(struct subflow *sf)
 	sf->ack_now = sf->syn_due = sf->rst_due = sf->probe_due = sf->window_probe_due = false;
 	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = USEC_NEVER;
 	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
+	cc_leave(&sf->cc);
 	board_free(&sf->board);
 	ranges_free(&sf->ooo);
 }

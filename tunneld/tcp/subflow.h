@@ -31,6 +31,7 @@ const char *subflow_state_name(enum subflow_state s); /* "FIN-WAIT-1", as the RF
 
 struct subflow_config {
 	const struct cc_ops *cc;
+	struct cc_group *cc_group; /* of the connection, for coupled control; NULL: none */
 	uint16_t mss;              /* largest payload + options we may put in a segment on this path */
 	uint8_t rcv_wscale;        /* what we offer, 0..14 */
 	bool authentic;            /* the seal vouches for every segment: RFC 5961's guard against guessed RSTs is not needed */
@@ -182,8 +183,6 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
  * moved; then *fin tells whether the peer's FIN has come in order by this.
  */
 bool subflow_received(struct subflow *sf, struct ssn seq, uint32_t len, usec_t now_us, bool *fin);
-/* An ACK that anyone who lives must answer, RFC 9293 3.8.4. */
-void subflow_keepalive(struct subflow *sf);
 /* Ask for an ACK now (a window update, an option to carry). */
 void subflow_ack_now(struct subflow *sf);
 

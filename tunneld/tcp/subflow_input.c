@@ -90,6 +90,8 @@ struct delivery {
 /* draft-ietf-ccwg-bbr 4.1.2.3: the newest segment tells over which time the delivery is counted. */
 static void note_newest(struct subflow *sf, struct delivery *d, const struct sent *s)
 {
+	if (s->flags & SENT_SYN) /* the handshake's pace is no rate */
+		return;
 	if (d->any && (s->delivered < d->prior_delivered || (s->delivered == d->prior_delivered && s->sent_us < d->sent_us)))
 		return;
 	d->any = true;

@@ -33,6 +33,9 @@ static void test_names(void)
 	CU_ASSERT_PTR_EQUAL(cc_by_name("cubic"), &cc_cubic);
 	CU_ASSERT_PTR_EQUAL(cc_by_name("reno"), &cc_reno);
 	CU_ASSERT_PTR_EQUAL(cc_by_name("bbr"), &cc_bbr);
+	CU_ASSERT_PTR_EQUAL(cc_by_name("lia"), &cc_lia);
+	CU_ASSERT_PTR_EQUAL(cc_by_name("olia"), &cc_olia);
+	CU_ASSERT_PTR_EQUAL(cc_by_name(NULL), &cc_bbr);
 	CU_ASSERT_PTR_NULL(cc_by_name("vegas"));
 }
 
