@@ -50,6 +50,20 @@ static const char *peer_name(const struct daemon *d, peer_id peer)
 
 /* --- connections --- */
 
+/* As mptcp/backup.h adds them up. */
+static json_t *score_parts(const struct score *s)
+{
+	json_t *o = json_object();
+
+	set(o, "rtt", json_real(s->rtt));
+	set(o, "rto", json_real(s->rto));
+	set(o, "loss", json_real(s->loss));
+	set(o, "rate", json_real(s->rate));
+	set(o, "fault", json_real(s->fault));
+	set(o, "cost", json_real(s->cost));
+	return o;
+}
+
 static json_t *subflow(struct daemon *d, const struct subflow_info *s)
 {
 	json_t *o = json_object();
@@ -75,7 +89,10 @@ static json_t *subflow(struct daemon *d, const struct subflow_info *s)
 	set(o, "cwnd", number(s->cwnd));
 	set(o, "in_flight", number(s->in_flight));
 	set(o, "uperf_timeout_ms", number(s->uperf_timeout_ms));
-	set(o, "score", json_real(s->score));
+	set(o, "uperf_remote_ms", number(s->uperf_remote_ms));
+	set(o, "uperf_cause", json_string(s->uperf_cause));
+	set(o, "score", json_real(s->score.total));
+	set(o, "score_parts", score_parts(&s->score));
 	set(o, "bytes_sent", number(s->bytes_sent));
 	set(o, "bytes_received", number(s->bytes_received));
 	set(o, "retransmitted_segments", number(s->retransmitted_segments));
@@ -116,6 +133,7 @@ static json_t *connection(struct daemon *d, const struct conn_info *c)
 	set(o, "bytes_sent", number(c->bytes_sent));
 	set(o, "bytes_received", number(c->bytes_received));
 	set(o, "reinjected_bytes", number(c->reinjected_bytes));
+	set(o, "user_timeout_ms", c->user_timeout_ms ? number(c->user_timeout_ms) : json_null());
 	set(o, "snd_buffer", number(c->snd_buffer));
 	set(o, "rcv_buffer", number(c->rcv_buffer));
 	for (uint32_t i = 0; i < c->subflow_count; i++)

@@ -51,7 +51,9 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us
 		c->rcv_limit = e->pool.max_bytes / 4;
 	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = c->room_us = USEC_NEVER;
 	c->join_us = c->dead_us = c->close_us = USEC_NEVER;
-	c->round_us = now_us;
+	c->round_us = c->una_us = now_us;
+	c->adv_uto_ms = e->config.user_timeout_ms;
+	c->chosen_sub = UINT32_MAX;
 	c->burst_sub = -1;
 	for (unsigned i = 0; i < CONN_RETRY_PATHS; i++)
 		c->retry[i].path = PATH_NONE;
@@ -144,14 +146,16 @@ void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *ou
 {
 	struct engine *e = c->engine;
 	const struct path *p = engine_path(e, path);
-	usec_t rtt = p ? p->rtt_us : 0;
+	usec_t rtt = p ? p->rtt_us : 0, limit_us = e->config.uperf_timeout_ms * USEC_PER_MS;
 
 	*out = (struct subflow_config){
 		.cc = e->cc, .cc_group = &c->cc_group, .authentic = e->config.form == SEGMENT_SEALED,
 		.mss = conn_path_mss(e, path),
 		.rcv_wscale = CONN_RCV_WSCALE,
 		.timestamps = e->config.form == SEGMENT_PLAIN,
-		.rto_min_us = RTO_MIN_US, .rto_max_us = RTO_MAX_US,
+		/* The limit is to be reached by a timeout, not from birth. */
+		.rto_min_us = limit_us && limit_us / 2 < RTO_MIN_US ? limit_us / 2 : RTO_MIN_US,
+		.rto_max_us = RTO_MAX_US,
 		/* D9: about one and a half round trips, then the next path has its chance. */
 		.rto_initial_us = rtt ? usec_max(rtt + rtt / 2, SYN_RTO_MIN_US) : SYN_RTO_UNKNOWN_US,
 		.delayed_ack_us = DELAYED_ACK_US,
@@ -182,7 +186,8 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 	s->remote_port = remote_port;
 	s->path = PATH_NONE;
 	s->copied = c->snd_una;
-	s->third_ack_us = s->dead_since_us = USEC_NEVER;
+	s->third_ack_us = s->dead_since_us = s->tell_us = s->late_us = USEC_NEVER;
+	backup_init(&s->backup);
 	conn_sub_path(s, path);
 	c->subs[c->sub_count++] = s;
 	engine_sub_add(s);
@@ -278,14 +283,14 @@ bool conn_sub_usable(const struct sub *s)
 
 enum backup_mode conn_sub_mode(const struct sub *s)
 {
-	return backup_mode_of(s->backup_local, s->backup_remote, s->stale);
+	return backup_mode_of(s->backup_local, s->backup_remote, conn_sub_avoid(s));
 }
 
 bool conn_sub_avoid(const struct sub *s)
 {
 	const struct path *p = engine_path(s->conn->engine, s->path);
 
-	return s->stale || !p || p->state != PATH_UP;
+	return s->stale || s->backup.cause != CAUSE_NONE || !p || p->state != PATH_UP;
 }
 
 bool conn_has_living_sub(const struct conn *c)

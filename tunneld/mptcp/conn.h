@@ -4,7 +4,7 @@
  * be told. What is not: the host's door and the tables that find a connection (engine.c), one subflow's TCP (tcp/).
  * conn.c: birth, death, subflows. conn_open.c: MP_CAPABLE. conn_input.c: what a segment means, conn_data.c: its data,
  * conn_timer.c: what the clock means. conn_output.c: what goes next, conn_options.c: with which options,
- * conn_reinject.c: and again on which other subflow. conn_close.c: the closure FSM, fast close. pm.c, pm_join.c: addresses
+ * conn_reinject.c: and again on which other subflow, conn_mode.c: because of which limits. conn_close.c: the closure FSM, fast close. pm.c, pm_join.c: addresses
  * and joins. Read first: this file.
  */
 #ifndef PLAIT_MPTCP_CONN_H
@@ -55,7 +55,8 @@ struct sub {
 	bool initiator;                     /* we sent its SYN */
 	bool join;                          /* not the connection's first */
 	bool backup_local, backup_remote;
-	bool stale;                         /* it did not answer in time: no new data while another lives */
+	bool stale;                         /* in doubt: it did not answer in time; until it does, no new data while another lives */
+	struct backup backup;               /* whether it underperforms */
 	bool want_out;                      /* subflow_output() may have something */
 	bool option_sent;                   /* a pure ACK with an option other than DSS went last: at most two in a row */
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
@@ -74,8 +75,11 @@ struct sub {
 	uint8_t end_cause;
 	bool up_told;                       /* conn_facts.c */
 	uint8_t mode_told;
-	uint8_t send_prio;                  /* how often MP_PRIO is yet to be sent */
+	uint8_t send_prio, send_uperf, send_uto; /* how often MP_PRIO, UPERF, the user timeout option are yet to be sent */
 	bool prio_backup;
+	usec_t tell_us;                     /* the next repeat of these */
+	usec_t late_us;                     /* when data may be late, as far as it was looked at; USEC_NEVER: ask the subflow */
+	struct { uint64_t sent, again; usec_t at_us; double loss; } quality; /* share of bytes sent again, smoothed */
 };
 
 /* A stretch of data to be sent again on another subflow than `from`. */
@@ -164,6 +168,10 @@ struct conn {
 	usec_t dead_us;            /* without a subflow: given up then */
 	usec_t close_us;           /* after closing: given up then */
 	usec_t opened_us;
+	/* USER_TIMEOUT, RFC 5482 3.1: what we and the peer advertise; 0: nothing. una_us: since when snd_una is where it is. */
+	uint32_t adv_uto_ms, remote_uto_ms;
+	usec_t una_us;
+	uint32_t chosen_sub;       /* id of the backup, or of the underperforming subflow, that is in use */
 	bool token_refused;        /* a join was refused because the peer does not know the connection */
 
 	struct cc_group cc_group;
@@ -239,6 +247,24 @@ void conn_sub_reinject(struct sub *s, usec_t now_us);
 void conn_sub_suspect(struct sub *s, usec_t now_us);
 void conn_sub_alive(struct sub *s, usec_t now_us);
 void conn_drop_dead_subs(struct conn *c, usec_t now_us);
+
+/* --- conn_mode.c --- */
+uint32_t conn_uperf_timeout_ms(const struct sub *s);
+uint32_t conn_user_timeout_ms(const struct conn *c); /* 0: none */
+void conn_mode_live(struct sub *s);              /* it became SUB_LIVE: the peer is to be told our limits */
+void conn_mode_enter(struct sub *s, enum backup_cause cause, usec_t now_us);
+/* Leaves the underperforming mode if it may. */
+void conn_mode_settle(struct sub *s, usec_t now_us);
+void conn_mode_facts(struct sub *s, const struct subflow_facts *f, usec_t now_us);
+void conn_mode_measure(struct sub *s, usec_t now_us);
+/* False: USER_TIMEOUT ended the connection. */
+bool conn_mode_time(struct conn *c, usec_t now_us);
+usec_t conn_mode_deadline(const struct conn *c);
+/* The next option to ride on a pure ACK; the user timeout option is put into seg. False: none of MPTCP's. */
+bool conn_mode_option(struct sub *s, struct segment *seg, struct mptcp_option *out, usec_t now_us);
+void conn_mode_uperf_received(struct sub *s, uint32_t max_rto_ms);
+void conn_mode_user_timeout_received(struct conn *c, uint16_t uto);
+struct score conn_sub_score(const struct sub *s, usec_t now_us);
 
 /* --- conn_facts.c --- */
 /* Subflows that came or changed their mode since it was last asked. */

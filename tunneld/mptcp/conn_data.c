@@ -66,6 +66,7 @@ void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *
 	}
 	if (dsn_lt(c->snd_una, dsn_min(ack, c->queue.end))) {
 		c->snd_una = dsn_min(ack, c->queue.end);
+		c->una_us = now_us;
 		c->stuck_us = USEC_NEVER;
 		c->fin_tries = 0;
 		if (c->close_us != USEC_NEVER && c->state != M_TIME_WAIT)

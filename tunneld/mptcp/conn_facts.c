@@ -87,6 +87,7 @@ static struct fact of_sub(const struct sub *s, enum fact_kind kind)
 	f.srtt_ms = (double)s->sf.rtt.srtt_us / 1000;
 	f.in_flight = subflow_in_flight_seq(&s->sf);
 	f.backoff = s->sf.rtt.backoff;
+	f.limit_ms = conn_uperf_timeout_ms(s);
 	return f;
 }
 

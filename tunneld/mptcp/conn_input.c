@@ -24,11 +24,14 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 	}
 	if (f->retransmit_timeout)
 		conn_facts_timeout(s);
-	if (f->retransmit_timeout || f->tail_probe) {
+	if (f->retransmit_timeout || f->tail_probe || f->silent) {
 		engine_probe(c->engine, s->path, now_us);
 		if (!f->retransmit_timeout || (s->stage != SUB_LIVE && s->stage != SUB_CLOSING) || !pm_move(s))
 			conn_sub_suspect(s, now_us);
 	}
+	conn_mode_facts(s, f, now_us);
+	if (f->acked)
+		conn_mode_measure(s, now_us);
 	if (f->fin && s->stage == SUB_LIVE && (c->peer_fin ? c->fin_acked : conn_another_usable(s))) {
 		/* RFC 8684 3.3.3: a FIN ends the subflow, not the connection. What may still need it keeps it. */
 		s->stage = SUB_CLOSING;
@@ -77,6 +80,8 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 		conn_sub_lost(s, now_us);
 		return false;
 	}
+	if (seg->tcp.has & OPT_USER_TIMEOUT)
+		conn_mode_user_timeout_received(c, seg->tcp.user_timeout);
 	for (uint8_t i = 0; i < seg->mptcp_count; i++)
 		switch (seg->mptcp[i].subtype) {
 		case MP_CAPABLE:
@@ -92,6 +97,7 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 		case ADD_ADDR:
 		case REMOVE_ADDR:
 		case MP_PRIO:
+		case MP_EXPERIMENTAL:
 			pm_option(s, &seg->mptcp[i], now_us);
 			break;
 		case FAULT_ANNOUNCE:
@@ -157,6 +163,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	} else if (s->stage == SUB_PRE_ESTABLISHED && !(seg->flags & TCP_SYN)) {
 		/* RFC 8684 3.2: the fourth packet */
 		s->stage = SUB_LIVE;
+		conn_mode_live(s);
 		s->third_ack_us = USEC_NEVER;
 		c->dead_us = USEC_NEVER;
 		pm_join_done(s);

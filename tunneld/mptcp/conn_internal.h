@@ -42,6 +42,6 @@ uint32_t conn_options_room(const struct sub *s);
 uint32_t conn_relative_out(const struct sub *s, struct ssn seq);
 void conn_option_mapping(const struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin);
 bool conn_fin_ready(const struct conn *c);
-void conn_options_ack(struct sub *s, struct segment *seg);
+void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us);
 
 #endif

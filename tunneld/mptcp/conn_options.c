@@ -151,7 +151,7 @@ bool conn_fin_ready(const struct conn *c)
 	       (c->state == M_FINWAIT_1 || c->state == M_CLOSING || c->state == M_LAST_ACK);
 }
 
-void conn_options_ack(struct sub *s, struct segment *seg)
+void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us)
 {
 	struct conn *c = s->conn;
 	struct mptcp_option opt;
@@ -179,10 +179,8 @@ void conn_options_ack(struct sub *s, struct segment *seg)
 	}
 	put_option(seg, &opt);
 	/* PROTOCOL 1.4: no more than two ACKs in a row with an option that is not DSS. */
-	if (s->send_prio && !s->option_sent) {
-		put_option(seg, &(struct mptcp_option){ .subtype = MP_PRIO, .prio = { .backup = s->prio_backup } });
-		count(c->engine->counters, CNT_MPPrioTx);
-		s->send_prio--;
+	if (!s->option_sent && conn_mode_option(s, seg, &opt, now_us)) {
+		put_option(seg, &opt);
 		s->option_sent = true;
 	} else {
 		s->option_sent = false;

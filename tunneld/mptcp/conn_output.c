@@ -69,7 +69,8 @@ static bool tell_output(struct conn *c, struct action *act)
 
 /* --- segments --- */
 
-static void emit(struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin, struct action *act)
+static void emit(struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin, struct action *act,
+		 usec_t now_us)
 {
 	struct conn *c = s->conn;
 	struct engine *e = c->engine;
@@ -101,7 +102,7 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		conn_option_mapping(s, seg, d, fin);
 		conn_announce_put(s, seg, d);
 	} else if (s->stage != SUB_OPENING) {
-		conn_options_ack(s, seg);
+		conn_options_ack(s, seg, now_us);
 		conn_announce_put(s, seg, d);
 	}
 	if (segment_options_size(seg) > TCP_OPTIONS_MAX)
@@ -156,7 +157,7 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 			n--; /* its path went: the segment is lost, as it would be there */
 			continue;
 		}
-		emit(s, &seg, &d, false, act);
+		emit(s, &seg, &d, false, act, now_us);
 		return true;
 	}
 	return false;
@@ -166,6 +167,48 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 
 /* What the scheduler sees: of[i] is who v->sub[i] is. */
 struct choice { struct sched_candidate cand[CONN_SUBFLOWS_MAX]; struct sub *of[CONN_SUBFLOWS_MAX]; struct sched_view v; };
+
+/* Lower is better: a backup goes before a subflow that underperforms. */
+static unsigned mode_of(const struct sched_candidate *s)
+{
+	return s->avoid ? MODE_UNDERPERFORMING : s->backup ? MODE_BACKUP : MODE_PRIMARY;
+}
+
+/*
+ * Where there is no primary subflow, one of the backups is used, or else one of those that underperform: the one with the
+ * best score, and the one that is used already until another is much better.
+ */
+static void only_one(struct conn *c, struct choice *ch)
+{
+	struct sched_candidate *cand = ch->cand;
+	struct sub *const *of = ch->of;
+	unsigned count = ch->v.count, best_mode = ~0u, chosen = count, others = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (!cand[i].excluded && mode_of(&cand[i]) < best_mode)
+			best_mode = mode_of(&cand[i]);
+	if (best_mode == MODE_PRIMARY || best_mode == ~0u)
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		if (cand[i].excluded || mode_of(&cand[i]) != best_mode)
+			continue;
+		others++;
+		if (of[i]->id == c->chosen_sub)
+			chosen = i;
+	}
+	for (unsigned i = 0; others > 1 && i < count; i++) {
+		if (cand[i].excluded || mode_of(&cand[i]) != best_mode || i == chosen)
+			continue;
+		if (chosen == count || (of[chosen]->id == c->chosen_sub ? score_displaces(cand[i].score, cand[chosen].score)
+									   : cand[i].score < cand[chosen].score))
+			chosen = i;
+	}
+	for (unsigned i = 0; others > 1 && i < count; i++)
+		cand[i].excluded |= i != chosen;
+	if (others > 1)
+		c->chosen_sub = of[chosen]->id;
+}
+
 
 static void choices(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t window, usec_t now_us, struct choice *out)
 {
@@ -187,9 +230,11 @@ static void choices(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t w
 		out->cand[v->count++] = (struct sched_candidate){
 			.srtt_us = s->sf.rtt.srtt_us, .rate = subflow_rate(&s->sf), .in_flight = in_flight, .sendable = sendable,
 			.backup = s->backup_local || s->backup_remote, .avoid = conn_sub_avoid(s),
+			.score = c->sub_count > 1 ? conn_sub_score(s, now_us).total : 0,
 			.excluded = s->id == not_on || sent_map_reserve(&s->sent) != ERR_OK,
 		};
 	}
+	only_one(c, out);
 }
 
 static struct sub *pick(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t window, usec_t now_us)
@@ -226,7 +271,7 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 			c->fin_resend_us = usec_add(now_us, s->sf.rtt.rto_us);
 		}
 	}
-	emit(s, &seg, &d, fin, act);
+	emit(s, &seg, &d, fin, act, now_us);
 	return true;
 }
 
@@ -472,7 +517,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
 
 	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, usec_min(c->stuck_us, c->room_us))));
-	at = usec_min(at, conn_announce_deadline(c));
+	at = usec_min(at, usec_min(conn_announce_deadline(c), conn_mode_deadline(c)));
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct sub *s = c->subs[i];
 

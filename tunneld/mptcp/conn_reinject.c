@@ -83,10 +83,35 @@ void conn_sub_suspect(struct sub *s, usec_t now_us)
 	conn_sub_reinject(s, now_us);
 }
 
+/* It answers after all: what no other subflow has taken yet need not go twice. */
+static void reinject_cancel(struct sub *s)
+{
+	struct conn *c = s->conn;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < c->reinject_count; i++) {
+		const struct reinject *r = &c->reinjects[i];
+
+		if (r->from != s->id) {
+			c->reinjects[kept++] = *r;
+			continue;
+		}
+		for (uint32_t k = 0; k < s->sent.count; k++) {
+			struct sent_range *sent = sent_map_at(&s->sent, k);
+
+			if (dsn_lt(sent->dsn, r->end) && dsn_lt(r->start, dsn_add(sent->dsn, sent->len)))
+				sent->reinjected = false;
+		}
+	}
+	c->reinject_count = kept;
+}
+
 void conn_sub_alive(struct sub *s, usec_t now_us)
 {
 	if (s->stale) {
 		s->stale = false;
+		if (!conn_sub_avoid(s))
+			reinject_cancel(s);
 		count(s->conn->engine->counters, CNT_SubflowRecover);
 		conn_reinject_stale(s->conn, now_us);
 		engine_ready(s->conn);

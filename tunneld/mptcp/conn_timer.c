@@ -117,6 +117,8 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		conn_sub_gone(c, now_us);
 		return;
 	}
+	if (!conn_mode_time(c, now_us))
+		return;
 	if (c->zero_window_us <= now_us)
 		zero_window(c, now_us);
 	if (c->room_us <= now_us)

@@ -216,6 +216,11 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 	p->state = ev->path.gone ? PATH_DOWN : ev->path.state;
 	p->backup = ev->path.backup;
 	p->may_initiate = ev->path.may_initiate;
+	p->cost = ev->path.cost;
+	p->peer_uperf = ev->path.peer_uperf;
+	p->peer_long_prio = ev->path.peer_long_prio;
+	if (before == PATH_UP && p->state != PATH_UP)
+		p->fault_us = now_us;
 	p->addr_id = ev->path.addr_id;
 	p->mtu_payload = ev->path.mtu_payload ? ev->path.mtu_payload : 1200;
 	if (ev->path.rtt_us)
@@ -296,6 +301,8 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 		return ERR_FULL;
 	c->host = ev->connect.host;
 	c->destination = ev->connect.destination;
+	if (ev->connect.user_timeout_ms)
+		c->adv_uto_ms = ev->connect.user_timeout_ms;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
 	/* In plain form we are at the destination itself: there is no Convert header. */
 	if (!remote) {
@@ -336,6 +343,8 @@ static enum err write_event(struct engine *e, struct event *ev, usec_t now_us)
 	if (c->shutdown || (c->state != M_ESTAB && c->state != M_CLOSE_WAIT))
 		return ERR_UNEXPECTED;
 	room = conn_room(c);
+	if (dsn_eq(c->snd_una, c->queue.end))
+		c->una_us = now_us;
 	n = want = ev->write.len < room ? ev->write.len : room;
 	/* A quarter of the pool is kept for what arrives: a sender can wait, a receiver has promised its window. */
 	n = send_queue_append(&c->queue, &e->pool, ev->write.bytes, n, e->pool.max_bytes / 4);
@@ -378,6 +387,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 	struct conn *c;
 	struct sub *s;
 
+	e->now_us = now_us;
 	engine_run_timers(e, now_us);
 	switch (ev->kind) {
 	case EV_PATH:
@@ -494,6 +504,7 @@ void engine_raw(struct engine *e, path_id path, struct segment *seg)
 
 bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 {
+	e->now_us = now_us;
 	engine_run_timers(e, now_us);
 	if (probe_output(e, act) || raw_output(e, act) || pm_port_output(e, act))
 		return true;

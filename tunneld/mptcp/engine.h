@@ -20,6 +20,7 @@
 #include "common/err.h"
 #include "common/usec.h"
 #include "tunneld/mptcp/fact.h"
+#include "tunneld/mptcp/backup.h"
 #include "tunneld/tcp/cc.h"
 #include "tunneld/wire/segment.h"
 
@@ -84,6 +85,8 @@ struct event {
 			uint8_t addr_id;       /* MPTCP address id of our end for joins: 1.. */
 			uint16_t mtu_payload;  /* largest segment (header included) the path carries */
 			usec_t rtt_us;         /* from probes; 0 = unknown */
+			uint32_t cost;         /* added to the score of its subflows, backup.h */
+			bool peer_uperf, peer_long_prio; /* the peer understands the UPERF option, MP_PRIO with a Maximum RTO */
 			struct addr local, remote;
 			const char *name;      /* borrowed; copied */
 		} path;
@@ -101,7 +104,13 @@ struct event {
 		} segment;
 		struct { path_id path; uint16_t local_port; } port;
 		struct { path_id path; uint16_t local_port; struct addr remote; } no_route;
-		struct { peer_id peer; uint64_t host; struct addr destination; conn_id conn; /* out */ } connect;
+		struct {
+			peer_id peer;
+			uint64_t host;
+			struct addr destination;
+			uint32_t user_timeout_ms; /* ADV_UTO of this connection; 0: the config's */
+			conn_id conn; /* out */
+		} connect;
 		struct { conn_id conn; uint64_t host; enum open_result result; uint8_t icmp_code; } dialled;
 		struct { conn_id conn; const uint8_t *bytes; size_t len; size_t taken; /* out */ } write;
 		struct { conn_id conn; size_t len; } consumed;
@@ -175,8 +184,10 @@ struct subflow_info {
 	struct addr local, remote; /* plain form; family 0 in sealed: there they are the path's */
 	const char *state, *mode;  /* "ESTABLISHED"; "primary", "backup", "underperforming" */
 	bool backup, stale;
-	uint32_t rto_ms, cwnd, uperf_timeout_ms, in_flight;
-	double srtt_ms, rttvar_ms, score;
+	const char *uperf_cause;   /* why it underperforms: "none", "rto", "unacknowledged", "silent", "path" */
+	uint32_t rto_ms, cwnd, uperf_timeout_ms, uperf_remote_ms, in_flight;
+	double srtt_ms, rttvar_ms;
+	struct score score;
 	uint64_t bytes_sent, bytes_received, retransmitted_segments;
 };
 struct conn_info {
@@ -192,6 +203,7 @@ struct conn_info {
 	uint64_t bytes_sent, bytes_received, reinjected_bytes;
 	uint64_t snd_buffer, rcv_buffer; /* bytes held now */
 	uint32_t subflow_count;
+	uint32_t user_timeout_ms;  /* 0: none */
 };
 /* Iterates: start with 0, stops at 0. */
 conn_id engine_next_conn(const struct engine *e, conn_id after);

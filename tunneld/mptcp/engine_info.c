@@ -32,7 +32,7 @@ enum err engine_conn_info(const struct engine *e, conn_id id, struct conn_info *
 		.snd_wnd = c->snd_wnd, .rcv_wnd = conn_rcv_window(c),
 		.bytes_sent = c->bytes_sent, .bytes_received = c->bytes_received, .reinjected_bytes = c->reinjected_bytes,
 		.snd_buffer = send_queue_held(&c->queue), .rcv_buffer = reorder_waiting(&c->reorder) + c->reorder.ooo_bytes,
-		.subflow_count = c->sub_count,
+		.subflow_count = c->sub_count, .user_timeout_ms = conn_user_timeout_ms(c),
 	};
 	return ERR_OK;
 }
@@ -52,6 +52,8 @@ enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, s
 		.backup = s->backup_local || s->backup_remote, .stale = s->stale,
 		.rto_ms = cap32(s->sf.rtt.rto_us / USEC_PER_MS), .cwnd = s->sf.cc.cwnd,
 		.in_flight = subflow_in_flight_seq(&s->sf),
+		.uperf_cause = backup_cause_name(s->backup.cause), .uperf_timeout_ms = conn_uperf_timeout_ms(s),
+		.uperf_remote_ms = s->backup.remote_ms, .score = conn_sub_score(s, e->now_us),
 		.srtt_ms = (double)s->sf.rtt.srtt_us / 1000, .rttvar_ms = (double)s->sf.rtt.rttvar_us / 1000,
 		.bytes_sent = s->sf.bytes_sent, .bytes_received = s->sf.bytes_received,
 		.retransmitted_segments = s->sf.retransmitted_segments,

@@ -16,6 +16,9 @@ struct path {
 	uint8_t addr_id;
 	uint16_t mtu_payload;
 	usec_t rtt_us;
+	bool peer_uperf, peer_long_prio; /* what the peer understands */
+	uint32_t cost;
+	usec_t fault_us;          /* when it last stopped answering; 0: never */
 	struct addr local, remote;
 	char name[PATH_NAME_MAX];
 	struct sub *subs;
@@ -71,6 +74,7 @@ struct engine {
 	uint8_t seed[32];
 	uint64_t chance_counter;
 	uint64_t port_secret;
+	usec_t now_us;            /* of the newest call: what status asks about has no other */
 
 	struct path *paths;       /* paths_max */
 	struct peer *peers;       /* ENGINE_PEERS_MAX */

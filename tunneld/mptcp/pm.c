@@ -160,7 +160,12 @@ void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us)
 		/* RFC 8684 3.3.8: for the subflow it came on, and our sending only. */
 		count(k, CNT_MPPrioRx);
 		s->backup_remote = opt->prio.backup;
+		if (opt->prio.has_max_rto)
+			conn_mode_uperf_received(s, opt->prio.max_rto_ms);
 		engine_ready(c);
+		break;
+	case MP_EXPERIMENTAL:
+		conn_mode_uperf_received(s, opt->uperf.max_rto_ms);
 		break;
 	case ADD_ADDR:
 		/* In sealed form the paths are the host's: an address of the peer is believed or not, and counted. */
@@ -198,6 +203,7 @@ static void path_up(struct engine *e, path_id id, enum path_state before, usec_t
 		if (s->sf.rtt.backoff && (s->stage != SUB_OPENING || before != PATH_UP))
 			subflow_path_alive(&s->sf, now_us);
 		conn_sub_alive(s, now_us);
+		conn_mode_settle(s, now_us);
 		/* The peer may have given the subflow up meanwhile: then this ACK is answered by a RST, and it is joined anew. */
 		if (before != PATH_UP && s->stage == SUB_LIVE)
 			subflow_ack_now(&s->sf);
@@ -227,6 +233,7 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 		if (s->dead_since_us == USEC_NEVER)
 			s->dead_since_us = now_us;
 		conn_sub_suspect(s, now_us);
+		conn_mode_enter(s, CAUSE_PATH, now_us);
 		engine_ready(c);
 	}
 	/* Losing one subflow may end its connection and so others of this list: begin again each time. */

@@ -262,6 +262,7 @@ bool pm_join_third_ack(struct sub *s, const struct segment *seg)
 		token_join_hmac(c->remote_key, c->local_key, s->remote_nonce, s->local_nonce, hmac);
 		if (!sodium_memcmp(hmac, j->join.hmac, sizeof j->join.hmac)) {
 			s->stage = SUB_LIVE;
+			conn_mode_live(s);
 			c->dead_us = USEC_NEVER;
 			subflow_ack_now(&s->sf); /* the fourth packet */
 			count(c->engine->counters, CNT_MPJoinEstab);

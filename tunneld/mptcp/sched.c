@@ -29,6 +29,12 @@ bool sched_eligible(const struct sched_view *v, unsigned i)
 	return !v->sub[i].excluded && rank(&v->sub[i]) == best_rank(v);
 }
 
+/* The shorter one; of two alike the one with the better score. */
+static bool before(const struct sched_candidate *a, const struct sched_candidate *b)
+{
+	return a->srtt_us != b->srtt_us ? a->srtt_us < b->srtt_us : a->score < b->score;
+}
+
 /* The one of least round trip that takes bytes now. *fast is the one of least round trip at all. */
 static int free_one(const struct sched_view *v, int *fast)
 {
@@ -41,9 +47,9 @@ static int free_one(const struct sched_view *v, int *fast)
 
 		if (s->excluded || rank(s) != best)
 			continue;
-		if (*fast < 0 || s->srtt_us < v->sub[*fast].srtt_us)
+		if (*fast < 0 || before(s, &v->sub[*fast]))
 			*fast = (int)i;
-		if (s->sendable && (took < 0 || s->srtt_us < v->sub[took].srtt_us))
+		if (s->sendable && (took < 0 || before(s, &v->sub[took])))
 			took = (int)i;
 	}
 	return took;

@@ -11,7 +11,7 @@ static usec_t clamp(const struct rtt *r, usec_t rto)
 	return usec_min(rto, r->rto_max_us);
 }
 
-static usec_t base_rto(const struct rtt *r)
+usec_t rtt_base_rto(const struct rtt *r)
 {
 	/* The first timeout is the owner's to choose, below the minimum even: a SYN may be raced early. */
 	if (!r->srtt_us)
@@ -25,7 +25,7 @@ static usec_t base_rto(const struct rtt *r)
 
 static void set_rto(struct rtt *r)
 {
-	usec_t rto = base_rto(r);
+	usec_t rto = rtt_base_rto(r);
 	uint8_t shift = r->backoff < 32 ? r->backoff : 32;
 
 	r->rto_us = rto > r->rto_max_us >> shift ? r->rto_max_us : usec_min(rto << shift, r->rto_max_us);

@@ -27,6 +27,8 @@ void rtt_init(struct rtt *r, usec_t min_us, usec_t max_us, usec_t initial_us, us
 void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us);
 /* The handshake is done and its round trip could not be measured, since the SYN went twice. */
 void rtt_no_sample(struct rtt *r);
+/* The timeout without backoff. */
+usec_t rtt_base_rto(const struct rtt *r);
 /* The timer fired: RFC 6298 5.5. */
 void rtt_back_off(struct rtt *r);
 /* New data was acknowledged: the backoff has done its work. */

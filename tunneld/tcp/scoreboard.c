@@ -107,6 +107,7 @@ static void rebase(struct scoreboard *b)
 	move_down(&b->oldest, by);
 	move_down(&b->newest, by);
 	b->lost_hint = b->lost_hint >= by ? b->lost_hint - by : 0;
+	b->late_next = b->late_next >= by ? b->late_next - by : 0;
 	b->head -= by;
 	b->tail -= by;
 }
@@ -120,11 +121,23 @@ struct sent *board_push(struct scoreboard *b, struct ssn seq, uint32_t len, uint
 	if (b->tail == POSITION_MAX)
 		rebase(b);
 	s = board_at(b, b->tail);
-	*s = (struct sent){ .seq = seq, .len = len, .tag = tag, .sent_us = now_us, .older = BOARD_NONE, .newer = BOARD_NONE };
+	*s = (struct sent){
+		.seq = seq, .len = len, .tag = tag, .sent_us = now_us, .first_us = now_us,
+		.older = BOARD_NONE, .newer = BOARD_NONE,
+	};
 	link_newest(b, b->tail);
 	b->tail++;
 	b->in_flight += len;
 	return s;
+}
+
+uint32_t board_late_next(struct scoreboard *b)
+{
+	if ((int32_t)(b->late_next - b->head) < 0)
+		b->late_next = b->head;
+	while (b->late_next != b->tail && board_at(b, b->late_next)->flags & (SENT_SACKED | SENT_SYN))
+		b->late_next++;
+	return b->late_next == b->tail ? BOARD_NONE : b->late_next;
 }
 
 void board_sent_again(struct scoreboard *b, uint32_t position, usec_t now_us)
@@ -225,7 +238,7 @@ void board_pop(struct scoreboard *b)
 	if (b->room > ROOM_FIRST) /* memory goes with what is in flight */
 		board_free(b);
 	else
-		b->head = b->tail = 0;
+		b->head = b->tail = b->late_next = 0;
 	memset(b->seen, 0, sizeof b->seen);
 }
 

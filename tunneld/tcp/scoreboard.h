@@ -27,6 +27,7 @@ struct sent {
 	uint32_t len;            /* sequence space: payload, SYN and FIN */
 	uint64_t tag;            /* the owner's, of the first payload byte */
 	usec_t sent_us;          /* last transmission */
+	usec_t first_us;         /* first transmission: ascends with the position */
 	uint64_t delivered;      /* subflow's total at that moment, for the delivery rate */
 	usec_t delivered_us;
 	uint32_t send_elapsed_us; /* since the last delivered one was sent, at that moment */
@@ -45,6 +46,7 @@ struct scoreboard {
 	uint32_t head, tail;     /* positions, counting up for ever; the ring index is position % room */
 	uint32_t oldest, newest; /* order of transmission */
 	uint32_t lost_hint;      /* no SENT_LOST before this position */
+	uint32_t late_next;      /* what is before this position was found late already */
 	uint32_t in_flight;      /* bytes sent, neither delivered nor thought lost: "pipe", RFC 6675 */
 	uint32_t sacked, lost;   /* bytes */
 	uint32_t sacked_segs, lost_segs;
@@ -74,6 +76,8 @@ void board_trim_head(struct scoreboard *b, uint32_t n);
 uint32_t board_find(const struct scoreboard *b, struct ssn seq);
 /* First LOST one, or BOARD_NONE. */
 uint32_t board_next_lost(struct scoreboard *b);
+/* First one not delivered that was not yet taken for late: the one after late_next's last value. BOARD_NONE: none. */
+uint32_t board_late_next(struct scoreboard *b);
 /* Forgets SACKs (the receiver may have reneged, RFC 2018 8) and marks everything lost. */
 void board_mark_all_lost(struct scoreboard *b);
 void board_check(const struct scoreboard *b);

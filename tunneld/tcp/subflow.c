@@ -19,7 +19,7 @@ const char *subflow_state_name(enum subflow_state s)
 static void init(struct subflow *sf, const struct subflow_config *config, struct ssn iss, usec_t now_us)
 {
 	*sf = (struct subflow){ .config = *config, .iss = iss, .snd_una = iss, .snd_nxt = iss };
-	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = USEC_NEVER;
+	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
 	sf->snd_mss = config->mss;
 	sf->quick_acks = QUICK_ACKS;
@@ -120,7 +120,7 @@ void subflow_to_closed(struct subflow *sf)
 {
 	sf->state = SF_CLOSED;
 	sf->ack_now = sf->syn_due = sf->rst_due = sf->probe_due = sf->window_probe_due = false;
-	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = USEC_NEVER;
+	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
 	cc_leave(&sf->cc);
 	board_free(&sf->board);
@@ -149,7 +149,7 @@ void subflow_close(struct subflow *sf, usec_t now_us)
 void subflow_enter_time_wait(struct subflow *sf, usec_t now_us)
 {
 	sf->state = SF_TIME_WAIT;
-	sf->rto_deadline_us = sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
+	sf->rto_deadline_us = sf->tlp_deadline_us = sf->rack_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	sf->time_wait_deadline_us = usec_add(now_us, sf->config.time_wait_us);
 }
 

@@ -60,6 +60,7 @@ struct subflow_facts {
 	bool retransmit_timeout;   /* the RTO fired: backoff count is in sf->rtt.backoff */
 	bool loss_detected;        /* RACK or SACK marked segments lost: recovery began */
 	bool tail_probe;           /* a TLP is to be sent: the tail has been unanswered for a PTO */
+	bool silent;               /* the oldest unanswered segment should have been answered, and nothing has */
 	bool gave_up;              /* SYN retries or user timeout exhausted: CLOSED */
 	bool closed;               /* became SF_CLOSED (any reason) or TIME_WAIT ended */
 	bool dup_ack;              /* counted as duplicate ACK, RFC 5681 2 */
@@ -93,6 +94,7 @@ struct subflow {
 	uint32_t ack_pending_bytes;
 	usec_t ack_deadline_us;
 	usec_t rto_deadline_us, tlp_deadline_us, rack_deadline_us, persist_deadline_us, time_wait_deadline_us;
+	usec_t silence_deadline_us;    /* unlike the tail loss probe's, not put off by what is sent later */
 	usec_t pace_next_us;           /* nothing paced goes before this; a batch of some segments then may */
 	uint8_t syn_sent_count;
 
@@ -190,6 +192,15 @@ void subflow_ack_now(struct subflow *sf);
 void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *facts);
 /* Smallest of all its deadlines, pacing included only when it holds something back. */
 usec_t subflow_deadline(const struct subflow *sf);
+
+/* When the oldest data that is not acknowledged was first sent; USEC_NEVER: there is none. */
+usec_t subflow_oldest_us(const struct subflow *sf);
+/* How long data may be on its way before it is late: one loss is repaired by then, a second is not. */
+usec_t subflow_lateness_us(const struct subflow *sf);
+/* When the first of what is on its way may be late; USEC_NEVER: none. */
+usec_t subflow_late_at(const struct subflow *sf);
+/* Late data not yet delivered, each stretch once. False: none now; *next_us is when there may be, or USEC_NEVER. */
+bool subflow_late(struct subflow *sf, usec_t now_us, uint64_t *tag, uint32_t *len, usec_t *next_us);
 
 /* What must be sent now, without regard to new data. */
 enum subflow_want { SF_WANT_NOTHING, SF_WANT_CONTROL, SF_WANT_RETRANSMIT };

@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-enum { CHALLENGE_ACKS_PER_S = 100, DUP_THRESHOLD = 3, FULL_SEGMENTS_PER_ACK = 2, REO_WND_PERSIST = 16 };
+enum { CHALLENGE_ACKS_PER_S = 100, DUP_THRESHOLD = 3, FULL_SEGMENTS_PER_ACK = 2, REO_WND_PERSIST = 16, ACK_DELAY_LEAST_US = 5000 };
 
 #define PAWS_US (UINT64_C(24) * 24 * 3600 * USEC_PER_S)
 
@@ -456,8 +456,9 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 		subflow_update_pacing(sf);
 	}
 	if (!board_count(b)) {
-		sf->rto_deadline_us = sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
+		sf->rto_deadline_us = sf->tlp_deadline_us = sf->rack_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	} else if (advanced || d.sacked) {
+		subflow_arm_silence(sf);
 		subflow_arm_rto(sf, now_us);
 		subflow_arm_tlp(sf, now_us);
 	}
@@ -717,6 +718,17 @@ static void note_recent(struct subflow *sf, uint64_t start)
 	sf->ooo_recent[0] = start;
 }
 
+/*
+ * An answer that comes as late as the link is long would hide for as long that the link is dead; and on a short link there
+ * is little to wait for.
+ */
+static usec_t ack_delay_us(const struct subflow *sf)
+{
+	usec_t part = usec_max(ACK_DELAY_LEAST_US, sf->rtt.srtt_us / 4);
+
+	return sf->rtt.srtt_us ? usec_min(sf->config.delayed_ack_us, part) : sf->config.delayed_ack_us;
+}
+
 bool subflow_received(struct subflow *sf, struct ssn seq, uint32_t len, usec_t now_us, bool *fin)
 {
 	uint64_t start = offset_of(sf, seq), end = start + len;
@@ -762,7 +774,7 @@ bool subflow_received(struct subflow *sf, struct ssn seq, uint32_t len, usec_t n
 	} else if (sf->ack_pending_bytes > (FULL_SEGMENTS_PER_ACK - 1) * (uint32_t)sf->snd_mss) {
 		sf->ack_now = true;
 	} else if (sf->ack_deadline_us == USEC_NEVER) {
-		sf->ack_deadline_us = usec_add(now_us, sf->config.delayed_ack_us);
+		sf->ack_deadline_us = usec_add(now_us, ack_delay_us(sf));
 	}
 	return moved;
 }

@@ -19,6 +19,8 @@ void subflow_enter_recovery(struct subflow *sf, usec_t now_us);
 void subflow_watch_window(struct subflow *sf, usec_t now_us);
 void subflow_arm_rto(struct subflow *sf, usec_t now_us);
 void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
+/* Anew, from what is outstanding now. */
+void subflow_arm_silence(struct subflow *sf);
 void subflow_update_pacing(struct subflow *sf);
 /* Does the congestion window allow the next retransmission? One segment always may be out. */
 bool subflow_may_repeat(const struct subflow *sf);

@@ -117,6 +117,23 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us)
 	sf->tlp_deadline_us = usec_min(usec_add(now_us, pto + PROBE_SLACK_US), sf->rto_deadline_us);
 }
 
+/*
+ * Each segment sent puts the tail loss probe off; in a stream of small messages it would come with the timeout. Silence is
+ * counted from the oldest that is on its way, and is none while anything is being acknowledged.
+ */
+void subflow_arm_silence(struct subflow *sf)
+{
+	const struct scoreboard *b = &sf->board;
+	usec_t wait;
+
+	sf->silence_deadline_us = USEC_NEVER;
+	if (!sf->sack_ok || sf->in_rto_recovery || b->oldest == BOARD_NONE || !sf->rtt.srtt_us || sf->state == SF_SYN_RECEIVED)
+		return;
+	wait = usec_max(2 * sf->rtt.srtt_us, sf->rtt.srtt_us + 4 * sf->rtt.rttvar_us) + sf->config.delayed_ack_us + PROBE_SLACK_US;
+	sf->silence_deadline_us = usec_max(board_at(b, b->oldest)->sent_us + wait,
+					   usec_max(sf->delivered_us, sf->last_progress_us) + wait / 2);
+}
+
 void subflow_update_pacing(struct subflow *sf)
 {
 	uint64_t rate;
@@ -271,6 +288,8 @@ static bool push_sent(struct subflow *sf, uint32_t len, uint64_t tag, uint8_t fl
 	if (sf->rto_deadline_us == USEC_NEVER)
 		subflow_arm_rto(sf, now_us);
 	subflow_arm_tlp(sf, now_us);
+	if (board_count(&sf->board) == 1)
+		subflow_arm_silence(sf);
 	return true;
 }
 

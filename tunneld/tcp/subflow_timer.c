@@ -2,7 +2,7 @@
 /* What time alone does to a subflow: RTO (RFC 6298), tail loss probe and RACK timer (RFC 8985), delayed ACK, TIME-WAIT. */
 #include "tunneld/tcp/subflow_internal.h"
 
-enum { RETRIES_MAX = 15, RESTART_SEGS = 10 };
+enum { RETRIES_MAX = 15, RESTART_SEGS = 10, LATE_SLACK_US = 10000 };
 
 static void handshake_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 {
@@ -52,7 +52,7 @@ static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct sub
 	sf->recover = sf->snd_nxt;
 	sf->undo_retransmits = 0;
 	sf->tlp_out = false;
-	sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
+	sf->tlp_deadline_us = sf->rack_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	sf->pace_next_us = sf->pace_clock_us = 0;
 	rtt_back_off(&sf->rtt);
 	subflow_arm_rto(sf, now_us);
@@ -85,6 +85,12 @@ void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 		/* RFC 8985 7.3: the RTO starts anew with the probe. */
 		subflow_arm_rto(sf, now_us);
 	}
+	if (sf->silence_deadline_us <= now_us) {
+		sf->silence_deadline_us = USEC_NEVER; /* until something is acknowledged */
+		f->silent = true;
+		/* RFC 8985 7.3's probe, now: the answer to it is not delayed. */
+		sf->probe_due |= sf->sack_ok && !sf->tlp_out && !sf->board.lost_segs && !sf->in_recovery;
+	}
 	if (sf->persist_deadline_us <= now_us) {
 		sf->window_probe_due = sf->window_probe_byte = true;
 		if (sf->persist_backoff < 16)
@@ -108,9 +114,58 @@ usec_t subflow_deadline(const struct subflow *sf)
 	usec_t at = usec_min(usec_min(sf->ack_deadline_us, sf->persist_deadline_us), sf->time_wait_deadline_us);
 
 	at = usec_min(at, usec_min(sf->rto_deadline_us, usec_min(sf->tlp_deadline_us, sf->rack_deadline_us)));
+	at = usec_min(at, sf->silence_deadline_us);
 	if (sf->board.lost_segs && subflow_may_repeat(sf))
 		at = usec_min(at, sf->pace_next_us);
 	return at;
+}
+
+usec_t subflow_oldest_us(const struct subflow *sf)
+{
+	return board_count(&sf->board) ? board_at(&sf->board, sf->board.head)->first_us : USEC_NEVER;
+}
+
+/*
+ * A segment is acknowledged after one round trip; lost once, after two and what RACK waits for reordering. An
+ * acknowledgement may be delayed on top of that.
+ */
+usec_t subflow_lateness_us(const struct subflow *sf)
+{
+	return 3 * sf->rtt.srtt_us + sf->config.delayed_ack_us + LATE_SLACK_US;
+}
+
+usec_t subflow_late_at(const struct subflow *sf)
+{
+	const struct scoreboard *b = &sf->board;
+	uint32_t p = (int32_t)(b->late_next - b->head) < 0 ? b->head : b->late_next;
+
+	if (!board_count(b) || p == b->tail || !sf->rtt.srtt_us)
+		return USEC_NEVER;
+	return board_at(b, p)->first_us + subflow_lateness_us(sf);
+}
+
+bool subflow_late(struct subflow *sf, usec_t now_us, uint64_t *tag, uint32_t *len, usec_t *next_us)
+{
+	usec_t allowed = subflow_lateness_us(sf);
+	const struct sent *s;
+	uint32_t p;
+
+	*next_us = USEC_NEVER;
+	if (sf->state == SF_CLOSED || !sf->rtt.srtt_us)
+		return false;
+	while ((p = board_late_next(&sf->board)) != BOARD_NONE) {
+		s = board_at(&sf->board, p);
+		if (s->first_us + allowed > now_us) {
+			*next_us = s->first_us + allowed;
+			return false;
+		}
+		sf->board.late_next = p + 1;
+		*tag = s->tag;
+		*len = s->len - (s->flags & SENT_FIN ? 1 : 0);
+		if (*len && s->tag != SUBFLOW_SYN_TAG)
+			return true;
+	}
+	return false;
 }
 
 void subflow_path_alive(struct subflow *sf, usec_t now_us)
@@ -144,5 +199,5 @@ void subflow_path_alive(struct subflow *sf, usec_t now_us)
 	sf->in_rto_recovery = true;
 	sf->recover = sf->snd_nxt;
 	sf->pace_next_us = sf->pace_clock_us = 0;
-	sf->tlp_deadline_us = sf->rack_deadline_us = USEC_NEVER;
+	sf->tlp_deadline_us = sf->rack_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 }

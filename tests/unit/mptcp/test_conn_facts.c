@@ -197,7 +197,7 @@ static void test_a_path_in_doubt_is_a_change_of_mode_with_its_numbers(void)
 	CU_ASSERT_EQUAL(f->path, 0);
 	CU_ASSERT_TRUE(f->rto_ms > 0 && f->srtt_ms >= 20);
 	path_event(&n, 0, 0, PATH_UP, false);
-	run(&n, 1 * MS);
+	run(&n, BACKUP_HOLD_FIRST_US + 1 * MS);
 	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_SUBFLOW_MODE), 2);
 	CU_ASSERT_STRING_EQUAL(find(&n, 0, FACT_SUBFLOW_MODE)->to, "primary");
 	stop(&n);
@@ -314,6 +314,7 @@ static void test_a_full_ring_loses_the_newest_and_counts(void)
 	connected(&n);
 	for (int i = 0; i < 40; i++) {
 		path_event(&n, 0, 0, i % 2 ? PATH_UP : PATH_SUSPECT, false);
+		n.now += BACKUP_HOLD_MOST_US + 1 * MS; /* a path that was away is believed after that */
 		for (struct action a; engine_output(n.e[0], &a, n.now);)
 			;
 	}
