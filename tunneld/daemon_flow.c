@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Local streams: parked connects and dialled destinations on one side, the engine's connections on
- * the other. Bytes wait in the kernel or in the engine, never here (but for `carry`, see below).
+ * the other. Bytes wait in the kernel or in the engine, never here: reads go straight
+ * into the engine's pages, writes straight out of them.
  */
 #include "tunneld/daemon_state.h"
 
@@ -18,7 +19,11 @@
 
 /* As the kernel's own: tcp_syn_retries 6 make 127 s. */
 #define CONNECT_TIMEOUT_US (127 * USEC_PER_S)
-enum { READS_A_TURN = 4 };
+enum {
+	READS_A_TURN = 4,
+	READ_LEAST = 16 << 10, READ_MOST = 256 << 10,
+	STRETCHES = 17, /* READ_MOST in the engine's pages, the first begun already */
+};
 
 /* --- the table --- */
 
@@ -94,8 +99,6 @@ static void flow_free(struct daemon *d, struct flow *f)
 			at = &(*at)->next;
 		*at = f->next;
 	}
-	free(f->carry);
-	f->carry = NULL;
 	state(d, f, FLOW_FREE);
 	f->next = d->free_flow;
 	d->free_flow = f;
@@ -142,96 +145,103 @@ static void stream_died(struct daemon *d, struct flow *f)
 
 /* --- bytes --- */
 
+static size_t iovecs(struct iovec *iov, const struct stretch *from, unsigned count)
+{
+	size_t total = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		iov[i] = (struct iovec){ from[i].bytes, from[i].len };
+		total += from[i].len;
+	}
+	return total;
+}
+
 /* Engine to application, as far as it takes them. False: f is no more. */
 static bool deliver(struct daemon *d, struct flow *f)
 {
-	const uint8_t *bytes;
-	size_t len, n;
+	struct stretch waiting[STRETCHES];
+	struct iovec iov[STRETCHES];
+	unsigned count;
 
-	while ((len = engine_readable(d->engine, f->conn, &bytes))) {
+	while ((count = engine_readable_stretches(d->engine, f->conn, waiting, STRETCHES))) {
 		struct event ev = { .kind = EV_CONSUMED, .consumed = { .conn = f->conn } };
-		enum stream_result r = stream_write(&f->stream, bytes, len, &n);
+		size_t total = iovecs(iov, waiting, count), n;
+		enum stream_result r = stream_writev(&f->stream, iov, count, &n);
 
 		if (r == STREAM_RESET) {
 			stream_died(d, f);
 			return false;
 		}
-		if (r == STREAM_AGAIN) {
+		if (n) {
+			f->bytes_out += n;
+			ev.consumed.len = n;
+			(void)daemon_event(d, &ev);
+		}
+		if (n < total) {
 			f->full = true;
 			stream_want_write(&f->stream, true);
 			return true;
 		}
-		f->bytes_out += n;
-		ev.consumed.len = n;
-		(void)daemon_event(d, &ev);
 	}
 	f->full = false;
 	stream_want_write(&f->stream, false);
 	return true;
 }
 
-/* True: the engine took all there was to carry. */
-static bool carried(struct daemon *d, struct flow *f)
+/* One read into the engine's own pages. False: no more to read now, or f is no more. */
+static bool read_once(struct daemon *d, struct flow *f)
 {
-	struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn, .bytes = f->carry, .len = f->carry_len } };
+	struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn } };
+	struct stretch space[STRETCHES];
+	struct iovec iov[STRETCHES];
+	uint32_t want = f->read_bytes ? f->read_bytes : READ_LEAST;
+	unsigned count = engine_write_space(d->engine, f->conn, space, STRETCHES, want, d->now_us);
+	enum stream_result r;
+	size_t total;
 
-	if (!f->carry)
-		return true;
-	if (daemon_event(d, &ev) != ERR_OK)
-		return false;
-	f->carry_len -= ev.write.taken;
-	if (f->carry_len) {
-		memmove(f->carry, f->carry + ev.write.taken, f->carry_len);
+	/* ACT_ROOM comes when there is some again. */
+	if (!count) {
+		stream_want_read(&f->stream, false);
 		return false;
 	}
-	free(f->carry);
-	f->carry = NULL;
-	return true;
+	total = iovecs(iov, space, count);
+	r = stream_readv(&f->stream, iov, count, &ev.write.len);
+	(void)daemon_event(d, &ev); /* also where there was nothing: the pages go back */
+	switch (r) {
+	case STREAM_AGAIN:
+		return false;
+	case STREAM_RESET:
+		stream_died(d, f);
+		return false;
+	case STREAM_EOF:
+		f->read_ended = true;
+		stream_want_read(&f->stream, false);
+		ev = (struct event){ .kind = EV_SHUTDOWN, .conn = f->conn };
+		(void)daemon_event(d, &ev);
+		return false;
+	case STREAM_OK:
+		break;
+	}
+	f->bytes_in += ev.write.len;
+	if (ev.write.len == total) {
+		f->read_bytes = want * 2 < READ_MOST ? want * 2 : READ_MOST;
+		return true;
+	}
+	/* Less than there was room for: the socket is empty. If it is not by now, the loop says so. */
+	if (ev.write.len < want / 4)
+		f->read_bytes = want / 2 > READ_LEAST ? want / 2 : READ_LEAST;
+	return false;
 }
 
-/* Application to engine, while there is room. ACT_ROOM comes when there is some again. */
+/* Application to engine, while there is room. */
 static void on_readable(void *owner)
 {
 	struct flow *f = owner;
 	struct daemon *d = f->daemon;
 
 	d->now_us = clock_now();
-	for (int turn = 0; turn < READS_A_TURN; turn++) {
-		struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn, .bytes = d->scratch } };
-		size_t room = carried(d, f) ? engine_room(d->engine, f->conn) : 0;
-		enum stream_result r;
-
-		if (!room) {
-			stream_want_read(&f->stream, false);
-			return;
-		}
-		r = stream_read(&f->stream, d->scratch, room < SCRATCH ? room : SCRATCH, &ev.write.len);
-		if (r == STREAM_AGAIN)
-			return;
-		if (r == STREAM_RESET) {
-			stream_died(d, f);
-			return;
-		}
-		if (r == STREAM_EOF) {
-			f->read_ended = true;
-			stream_want_read(&f->stream, false);
-			ev = (struct event){ .kind = EV_SHUTDOWN, .conn = f->conn };
-			(void)daemon_event(d, &ev);
-			return;
-		}
-		f->bytes_in += ev.write.len;
-		if (daemon_event(d, &ev) != ERR_OK || ev.write.taken == ev.write.len)
-			continue;
-		/* The pool ran short between the promise and the write: rare, so the data path has no buffer for it. */
-		f->carry_len = ev.write.len - ev.write.taken;
-		f->carry = malloc(f->carry_len);
-		if (!f->carry) {
-			engine_abort(d, f);
-			local_reset(d, f, OPEN_NO_RESOURCES);
-			return;
-		}
-		memcpy(f->carry, d->scratch + ev.write.taken, f->carry_len);
-	}
+	for (int turn = 0; turn < READS_A_TURN && read_once(d, f); turn++)
+		;
 }
 
 static void on_writable(void *owner)
@@ -501,7 +511,7 @@ void flow_action(struct daemon *d, const struct action *act)
 		}
 		break;
 	case ACT_ROOM:
-		if (f->state == FLOW_OPEN && carried(d, f) && !f->read_ended)
+		if (f->state == FLOW_OPEN && !f->read_ended)
 			stream_want_read(&f->stream, true);
 		break;
 	case ACT_RESET:
@@ -602,8 +612,7 @@ int flow_open_all(struct daemon *d)
 		buckets *= 2;
 	d->flows = calloc(n, sizeof *d->flows);
 	d->by_park = calloc(buckets, sizeof *d->by_park);
-	d->scratch = malloc(SCRATCH);
-	if (!d->flows || !d->by_park || !d->scratch) {
+	if (!d->flows || !d->by_park) {
 		log_line(LOG_ERROR, "out of memory for %u connections", n);
 		return 1;
 	}
@@ -641,5 +650,4 @@ void flow_close_all(struct daemon *d)
 		stream_set_close(&d->streams);
 	free(d->flows);
 	free(d->by_park);
-	free(d->scratch);
 }

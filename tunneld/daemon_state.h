@@ -43,8 +43,7 @@ struct flow {
 	bool read_ended, write_ended;
 	bool eof_waits;             /* ACT_EOF came before the application's end was joined */
 	bool full;                  /* the application takes no more; an offer of the engine waits */
-	uint8_t *carry;             /* read but not taken by the engine: only when its memory ran short */
-	size_t carry_len;
+	uint32_t read_bytes;        /* asked for at once: more where reads fill what is asked for */
 	usec_t since_us, give_up_us; /* WAITING: when it times out */
 	uint64_t bytes_in, bytes_out; /* from, to the application */
 };
@@ -96,7 +95,6 @@ struct daemon {
 	uint32_t flow_count, flow_states[FLOW_STATES];
 	struct flow **by_park;      /* buckets */
 	uint32_t by_park_mask;
-	uint8_t *scratch;           /* SCRATCH bytes, read into */
 	usec_t waiting_deadline_us;
 
 	struct http *http;
@@ -104,8 +102,6 @@ struct daemon {
 	bool ending;
 	usec_t end_us;
 };
-
-enum { SCRATCH = 256 << 10 };
 
 /* --- daemon.c --- */
 void daemon_end(struct daemon *d);

@@ -285,6 +285,22 @@ static void app_shutdown(struct end *e)
 	host_settle(e->host);
 }
 
+/* As a host does that reads straight into the engine's pages. */
+static void fill_space(struct end *e, struct event *ev)
+{
+	struct stretch space[8];
+	unsigned n = engine_write_space(e->host->engine, e->conn, space, sizeof space / sizeof *space, ev->write.len,
+					e->host->world->now_us);
+	size_t filled = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(space[i].bytes, ev->write.bytes + filled, space[i].len);
+		filled += space[i].len;
+	}
+	ev->write.bytes = NULL;
+	ev->write.len = filled;
+}
+
 void app_write(struct end *e)
 {
 	const struct end_plan *plan = e->plan;
@@ -310,6 +326,13 @@ void app_write(struct end *e)
 		ev.write.len = rnd_range(&e->chance, 1, plan->write_max < WRITE_MAX ? plan->write_max : WRITE_MAX);
 		if (ev.write.len > left)
 			ev.write.len = left;
+		if (e->written >> 12 & 1) {
+			fill_space(e, &ev);
+			if (!ev.write.len) { /* no page in the pool: ACT_ROOM comes */
+				e->blocked = true;
+				break;
+			}
+		}
 		err = host_event(e->host, &ev);
 		if (err != ERR_OK)
 			world_fail(w, "EV_WRITE gives \"%s\"", err_text(err));

@@ -109,12 +109,13 @@ void stream_want_write(struct stream *s, bool wanted)
 	want(s);
 }
 
-enum stream_result stream_read(struct stream *s, void *buf, size_t size, size_t *n)
+enum stream_result stream_readv(struct stream *s, const struct iovec *iov, unsigned count, size_t *n)
 {
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
 	ssize_t got;
 
 	do
-		got = recv(s->fd, buf, size, 0);
+		got = count == 1 ? recv(s->fd, iov->iov_base, iov->iov_len, 0) : recvmsg(s->fd, &msg, 0);
 	while (got < 0 && errno == EINTR);
 	*n = got > 0 ? (size_t)got : 0;
 	if (got > 0)
@@ -124,17 +125,28 @@ enum stream_result stream_read(struct stream *s, void *buf, size_t size, size_t 
 	return errno == EAGAIN ? STREAM_AGAIN : STREAM_RESET;
 }
 
-enum stream_result stream_write(struct stream *s, const void *bytes, size_t len, size_t *n)
+enum stream_result stream_writev(struct stream *s, const struct iovec *iov, unsigned count, size_t *n)
 {
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
 	ssize_t put;
 
 	do
-		put = send(s->fd, bytes, len, MSG_NOSIGNAL);
+		put = count == 1 ? send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(s->fd, &msg, MSG_NOSIGNAL);
 	while (put < 0 && errno == EINTR);
 	*n = put > 0 ? (size_t)put : 0;
 	if (put >= 0)
 		return STREAM_OK;
 	return errno == EAGAIN || errno == ENOBUFS ? STREAM_AGAIN : STREAM_RESET;
+}
+
+enum stream_result stream_read(struct stream *s, void *buf, size_t size, size_t *n)
+{
+	return stream_readv(s, &(struct iovec){ buf, size }, 1, n);
+}
+
+enum stream_result stream_write(struct stream *s, const void *bytes, size_t len, size_t *n)
+{
+	return stream_writev(s, &(struct iovec){ (void *)(uintptr_t)bytes, len }, 1, n);
 }
 
 void stream_end_writing(struct stream *s)

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "tunneld/io/loop.h"
 
@@ -51,6 +52,9 @@ void stream_want_write(struct stream *s, bool want);
 enum stream_result stream_read(struct stream *s, void *buf, size_t size, size_t *n);
 /* STREAM_OK with *n > 0 taken by the kernel, AGAIN, RESET. */
 enum stream_result stream_write(struct stream *s, const void *bytes, size_t len, size_t *n);
+/* The same from, to several pieces. */
+enum stream_result stream_readv(struct stream *s, const struct iovec *iov, unsigned count, size_t *n);
+enum stream_result stream_writev(struct stream *s, const struct iovec *iov, unsigned count, size_t *n);
 void stream_end_writing(struct stream *s);  /* FIN after what was written */
 void stream_close(struct stream *s);        /* in order: FIN if not yet sent */
 void stream_reset(struct stream *s);        /* RST; what the kernel still holds is dropped */

@@ -332,32 +332,6 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	return ERR_OK;
 }
 
-static enum err write_event(struct engine *e, struct event *ev, usec_t now_us)
-{
-	struct conn *c = engine_conn_of_host(e, ev->write.conn);
-	size_t room, n, want;
-
-	ev->write.taken = 0;
-	if (!c)
-		return ERR_UNKNOWN;
-	if (c->shutdown || (c->state != M_ESTAB && c->state != M_CLOSE_WAIT))
-		return ERR_UNEXPECTED;
-	room = conn_room(c);
-	if (dsn_eq(c->snd_una, c->queue.end))
-		c->una_us = now_us;
-	n = want = ev->write.len < room ? ev->write.len : room;
-	/* A quarter of the pool is kept for what arrives: a sender can wait, a receiver has promised its window. */
-	n = send_queue_append(&c->queue, &e->pool, ev->write.bytes, n, e->pool.max_bytes / 4);
-	ev->write.taken = n;
-	c->bytes_sent += n;
-	if (n < ev->write.len || conn_room(c) == 0)
-		c->short_write = true;
-	if (n < want)
-		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
-	engine_ready(c);
-	return ERR_OK;
-}
-
 static struct sub *sub_of_event(struct engine *e, path_id path, uint16_t local_port, const struct addr *remote)
 {
 	if (e->config.form != SEGMENT_PLAIN || !engine_path(e, path))
@@ -397,7 +371,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 	case EV_CONNECT:
 		return connect_event(e, ev, now_us);
 	case EV_WRITE:
-		return write_event(e, ev, now_us);
+		return engine_write(e, ev, now_us);
 	case EV_FAULT:
 		return engine_fault_event(e, ev, now_us);
 	case EV_TIME:
@@ -535,25 +509,4 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 			return engine_output(e, act, now_us);
 	}
 	return false;
-}
-
-size_t engine_room(const struct engine *e, conn_id id)
-{
-	struct conn *c = engine_conn_of_host(e, id);
-	size_t room;
-
-	if (!c || c->shutdown || (c->state != M_OPENING && c->state != M_ESTAB && c->state != M_CLOSE_WAIT))
-		return 0;
-	room = c->state == M_OPENING ? 0 : conn_room(c);
-	if (!room)
-		c->short_write = true;
-	return room;
-}
-
-size_t engine_readable(const struct engine *e, conn_id id, const uint8_t **bytes)
-{
-	struct conn *c = engine_conn_of_host(e, id);
-
-	*bytes = NULL;
-	return c ? reorder_readable(&c->reorder, bytes) : 0;
 }

@@ -62,7 +62,7 @@ enum event_kind {
 	EV_SEGMENT,   /* segment: bytes arrived on a path */
 	EV_CONNECT,   /* connect: client opens a connection through peer to destination. The id comes back from engine_input in ev->connect.conn */
 	EV_DIALLED,   /* dialled: gateway's answer to ACT_DIAL */
-	EV_WRITE,     /* write: bytes from the application; at most engine_room() are taken, see .taken */
+	EV_WRITE,     /* write: bytes from the application; at most engine_room() are taken, see .taken and engine_write_space() */
 	EV_CONSUMED,  /* consumed: the application's side took n bytes (0 too) of what is readable; answers an ACT_DATA */
 	EV_SHUTDOWN,  /* conn: the application will write no more: DATA_FIN after all data */
 	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
@@ -166,6 +166,15 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us);
 /* When engine_output() should be called again though nothing happened. USEC_NEVER: not at all. */
 usec_t engine_deadline(const struct engine *e);
 
+/*
+ * Without a copy. Memory for what the application writes next: at most `most` bytes in at most max stretches, in order, in
+ * the send queue itself. The host fills them from the first on and answers at once with EV_WRITE, bytes NULL and len as
+ * many as it filled (0: none), which takes them all. Returns how many stretches; 0: no room now, and nothing to answer.
+ */
+struct stretch { uint8_t *bytes; size_t len; };
+unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, unsigned max, size_t most, usec_t now_us);
+/* What is readable, from the first byte not consumed, in at most max stretches. Valid until the next call into the engine. */
+unsigned engine_readable_stretches(const struct engine *e, conn_id id, struct stretch *out, unsigned max);
 /* Bytes EV_WRITE would take now. 0 while not open. */
 size_t engine_room(const struct engine *e, conn_id conn);
 

@@ -118,6 +118,8 @@ void engine_deadline_at(struct conn *c, usec_t at_us);    /* it wants the clock 
 void engine_no_deadline(struct conn *c);
 void engine_run_timers(struct engine *e, usec_t now_us);
 struct conn *engine_conn(const struct engine *e, conn_id id);         /* NULL: none such */
+/* engine_bytes.c: EV_WRITE */
+enum err engine_write(struct engine *e, struct event *ev, usec_t now_us);
 struct conn *engine_conn_of_host(const struct engine *e, conn_id id); /* as the host sees it: what it was told is over is unknown */
 bool engine_conn_add(struct engine *e, struct conn *c);   /* gives the id; false: full */
 void engine_conn_remove(struct conn *c);

@@ -159,16 +159,23 @@ enum err reorder_insert(struct reorder *q, struct page_pool *p, struct dsn dsn, 
 	return ERR_OK;
 }
 
-size_t reorder_readable(const struct reorder *q, const uint8_t **bytes)
+size_t reorder_readable_from(const struct reorder *q, size_t nth, const uint8_t **bytes)
 {
-	size_t n = (size_t)reorder_waiting(q), off = page_offset(q->read);
+	struct dsn from = dsn_add(q->read, nth);
+	size_t n = (size_t)reorder_waiting(q), off = page_offset(from);
 
-	if (n == 0) {
+	if (n <= nth) {
 		*bytes = NULL;
 		return 0;
 	}
-	*bytes = page_table_at(&q->pages, page_of(q->read)) + off;
+	n -= nth;
+	*bytes = page_table_at(&q->pages, page_of(from)) + off;
 	return n < PAGE_SIZE_BYTES - off ? n : PAGE_SIZE_BYTES - off;
+}
+
+size_t reorder_readable(const struct reorder *q, const uint8_t **bytes)
+{
+	return reorder_readable_from(q, 0, bytes);
 }
 
 void reorder_consumed(struct reorder *q, struct page_pool *p, size_t len)

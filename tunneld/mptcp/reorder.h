@@ -33,6 +33,8 @@ MUST_CHECK enum err reorder_insert(struct reorder *q, struct page_pool *p, struc
 				   uint64_t reserve_bytes, size_t *fresh);
 /* Longest run of readable bytes that lies in one piece, from read. 0: none. */
 size_t reorder_readable(const struct reorder *q, const uint8_t **bytes);
+/* The same, from the nth readable byte on. */
+size_t reorder_readable_from(const struct reorder *q, size_t nth, const uint8_t **bytes);
 /* The application took len of them; at most next - read. */
 void reorder_consumed(struct reorder *q, struct page_pool *p, size_t len);
 static inline uint64_t reorder_waiting(const struct reorder *q) { return (uint64_t)dsn_diff(q->next, q->read); }

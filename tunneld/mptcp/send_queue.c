@@ -37,6 +37,37 @@ size_t send_queue_append(struct send_queue *q, struct page_pool *p, const uint8_
 	return done;
 }
 
+uint8_t *send_queue_place(struct send_queue *q, struct page_pool *p, size_t most, size_t *len, uint64_t reserve_bytes)
+{
+	struct dsn from = dsn_add(q->end, q->offered);
+	size_t at = page_offset(from);
+	uint8_t *page;
+
+	if (!page_table_span(&q->pages, page_of(q->start), page_steps(q->start, from) + 1))
+		return NULL;
+	page = page_table_need(&q->pages, p, page_of(from), reserve_bytes);
+	if (!page)
+		return NULL;
+	*len = most < PAGE_SIZE_BYTES - at ? most : PAGE_SIZE_BYTES - at;
+	q->offered += *len;
+	return page + at;
+}
+
+void send_queue_placed(struct send_queue *q, struct page_pool *p, size_t len)
+{
+	struct dsn offered = dsn_add(q->end, q->offered);
+	uint64_t have = page_steps(q->start, dsn_add(offered, UINT64_MAX)) + 1, keep = 0;
+
+	assert(len <= q->offered && q->offered);
+	q->end = dsn_add(q->end, len);
+	q->offered = 0;
+	/* The last page with a byte in it stays; where nothing is held, none does. */
+	if (!dsn_eq(q->start, q->end))
+		keep = page_steps(q->start, dsn_add(q->end, UINT64_MAX)) + 1;
+	for (uint64_t n = keep; n < have; n++)
+		page_table_drop(&q->pages, p, page_of(q->start) + n);
+}
+
 void send_queue_free_to(struct send_queue *q, struct page_pool *p, struct dsn upto)
 {
 	assert(dsn_leq(upto, q->end));
@@ -46,7 +77,7 @@ void send_queue_free_to(struct send_queue *q, struct page_pool *p, struct dsn up
 		page_table_drop(&q->pages, p, page_of(q->start) + n);
 	q->start = upto;
 	/* An idle connection holds no page: the last one goes as soon as nothing in it is needed. */
-	if (dsn_eq(q->start, q->end))
+	if (dsn_eq(q->start, q->end) && !q->offered)
 		page_table_drop(&q->pages, p, page_of(upto));
 }
 

@@ -55,4 +55,43 @@ static void test_a_full_pool_takes_a_prefix(void)
 	page_pool_close(&p);
 }
 
-UNIT_MAIN("send_queue", T(test_bytes_are_found_again_by_dsn_until_they_are_freed), T(test_a_full_pool_takes_a_prefix))
+/* Bytes may be written where they will lie; what was offered for more goes back, at every length around a page. */
+static void test_bytes_written_in_place_are_the_queue(void)
+{
+	static const size_t lens[] = { 0, 1, 83, 84, 85, PAGE_SIZE_BYTES + 84, PAGE_SIZE_BYTES + 85, 40000 };
+	static uint8_t out[40000];
+	struct page_pool p;
+	struct send_queue q;
+
+	for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+		size_t written = 0, left = 40000, n;
+
+		page_pool_init(&p, 1 << 20);
+		send_queue_init(&q, dsn_of(PAGE_SIZE_BYTES - 84));
+		while (left) {
+			uint8_t *at = send_queue_place(&q, &p, left, &n, 0);
+
+			CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+			for (size_t k = 0; k < n && written < lens[i]; k++, written++)
+				at[k] = pattern(written);
+			left -= n;
+		}
+		send_queue_free_to(&q, &p, q.end); /* what is being written to stays, though nothing is held */
+		send_queue_placed(&q, &p, lens[i]);
+		CU_ASSERT_EQUAL(send_queue_held(&q), lens[i]);
+		CU_ASSERT_EQUAL(p.used_bytes, (lens[i] + PAGE_SIZE_BYTES - 84 + PAGE_SIZE_BYTES - 1) / PAGE_SIZE_BYTES *
+				PAGE_SIZE_BYTES - (lens[i] ? 0 : PAGE_SIZE_BYTES));
+		send_queue_copy(&q, q.start, lens[i], out);
+		for (size_t k = 0; k < lens[i]; k++)
+			CU_ASSERT_EQUAL_FATAL(out[k], pattern(k));
+		send_queue_free_to(&q, &p, q.end);
+		CU_ASSERT_EQUAL(p.used_bytes, 0);
+		send_queue_close(&q, &p);
+		page_pool_close(&p);
+	}
+}
+
+UNIT_MAIN("send_queue",
+	T(test_bytes_are_found_again_by_dsn_until_they_are_freed),
+	T(test_a_full_pool_takes_a_prefix),
+	T(test_bytes_written_in_place_are_the_queue))
