@@ -19,7 +19,7 @@ ALL_CFLAGS += $(SANFLAGS)
 endif
 
 # folder -> archive, lowest last
-FOLDERS := tunneld/io tunneld/mptcp tunneld/tcp tunneld/seal tunneld/wire common
+FOLDERS := tunneld/io tunneld/fault tunneld/mptcp tunneld/tcp tunneld/seal tunneld/wire common
 lib      = $(B)/$(subst /,_,$(1)).a
 # under o/, because $(B)/tunneld is the program
 objs     = $(patsubst %.c,$(B)/o/%.o,$(wildcard $(1)/*.c))
@@ -41,6 +41,7 @@ DEPS_wire   := tunneld/wire common
 DEPS_tcp    := tunneld/tcp tunneld/wire common
 DEPS_mptcp  := tunneld/mptcp tunneld/tcp tunneld/wire common
 DEPS_seal   := tunneld/seal common
+DEPS_fault  := tunneld/fault common
 DEPS_io     := tunneld/io common
 DEPS_shim   := common
 DEPS_daemon := $(FOLDERS)

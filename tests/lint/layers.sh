@@ -23,6 +23,7 @@ table() {
 	tunneld/tcp   | tunneld/tcp/ tunneld/wire/ common/ | $pure
 	tunneld/mptcp | tunneld/mptcp/ tunneld/tcp/ tunneld/wire/ common/ | $pure|sodium.h|sodium/[a-z0-9_]*.h
 	tunneld/seal  | tunneld/seal/ tunneld/wire/datagram.h common/ | -(ev|sys/socket|jansson|microhttpd|libmnl/.*)\.h
+	tunneld/fault | tunneld/fault/ common/             | errno.h|$pure
 	tunneld/io    | tunneld/io/ common/                | -(sodium.*|jansson)\.h
 	shim          | shim/ common/                      | -(ev|jansson|microhttpd|libmnl/.*)\.h
 	shim/lib      | shim/lib/ common/                  | -(ev|sodium.*|jansson|microhttpd|libmnl/.*|stdio|stdlib|unistd)\.h
@@ -93,6 +94,8 @@ bad_examples() {
 	tunneld/mptcp/d3.c #include "tunneld/seal/seal.h"
 	tunneld/seal/e.c #include "tunneld/mptcp/engine.h"
 	tunneld/seal/e2.c #include "tunneld/wire/segment.h"
+	tunneld/fault/h.c #include "tunneld/mptcp/engine.h"
+	tunneld/fault/h2.c #include <time.h>
 	tunneld/io/f.c #include "tunneld/seal/seal.h"
 	tunneld/io/f2.c #include "tunneld/wire/segment.h"
 	shim/g.c #include "tunneld/io/park.h"
