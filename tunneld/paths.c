@@ -246,6 +246,16 @@ static void probe(struct paths *p, struct path_end *e, usec_t now_us)
 	due(p, e);
 }
 
+bool paths_doubt(struct paths *p, struct path_end *e, usec_t now_us)
+{
+	if (e->life != LIFE_UP)
+		return false;
+	e->doubted_us = now_us;
+	life(p, e, LIFE_SUSPECT, now_us);
+	probe(p, e, now_us);
+	return true;
+}
+
 void paths_probe(struct paths *p, struct path_end *e, usec_t now_us)
 {
 	/* One under way is answer enough. */
@@ -306,6 +316,15 @@ static void size_time(struct paths *p, struct path_end *e, usec_t now_us)
 		size_probe(p, e, e->mtu_payload_most, SIZE_TRIES, now_us | TOKEN_SIZE | TOKEN_LONGEST);
 	size_probe(p, e, e->mtu_payload, e->size_tries++, now_us | TOKEN_SIZE);
 	e->size_next_us = now_us + usec_max(SIZE_WAIT_US, 3 * e->srtt_us);
+}
+
+void paths_size_doubt(struct paths *p, struct path_end *e, usec_t now_us)
+{
+	/* One trial at a time, however many say so. */
+	if (e->size_tries || e->life != LIFE_UP)
+		return;
+	e->size_next_us = usec_min(e->size_next_us, now_us);
+	due(p, e);
 }
 
 /* A probe of that token was answered: the size it had gets through. */
@@ -385,11 +404,21 @@ static void idle(struct paths *p, struct path_end *e, usec_t now_us)
 		e->probe_next_us = e->initiator ? now_us + IDLE_LEAST_US + chance(p) % IDLE_SPREAD_US : USEC_NEVER;
 }
 
+static void answered(struct paths *p, struct path_end *e, usec_t now_us);
+
 void paths_heard(struct paths *p, struct path_end *e, size_t bytes, usec_t now_us)
 {
 	e->bytes_received += bytes;
 	e->datagrams_received++;
 	e->heard_us = now_us;
+	/* What arrives may have left before, and says nothing of our direction. */
+	if (!e->doubted_us)
+		answered(p, e, now_us);
+}
+
+static void answered(struct paths *p, struct path_end *e, usec_t now_us)
+{
+	e->doubted_us = 0;
 	e->unanswered_us = 0;
 	if (e->probe_first_us) {
 		e->probe_first_us = 0;
@@ -452,6 +481,8 @@ void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 	case MSG_REPLY:
 		count(p->config.counters, CNT_PathProbesAnswered);
 		e->probes_answered++;
+		if (e->doubted_us && token >= e->doubted_us && token <= now_us)
+			answered(p, e, now_us);
 		size_answered(p, e, token, now_us);
 		/* Ours, and not from before a suspend or a restart. */
 		if (token <= now_us && now_us - token < 60 * USEC_PER_S)
@@ -798,7 +829,7 @@ static void refresh_end(struct paths *p, const struct gateway *g, unsigned numbe
 	}
 	aim(e, (unsigned)which, &w);
 	e->life = LIFE_NONE;
-	e->heard_us = e->unanswered_us = e->probe_first_us = 0;
+	e->heard_us = e->unanswered_us = e->probe_first_us = e->doubted_us = 0;
 	e->probes_unanswered = 0;
 	e->burst_left = BURST - 1;
 	e->changed_us = now_us;

@@ -67,6 +67,7 @@ struct path_end {
 	usec_t probe_last_us;
 	usec_t probe_next_us;     /* USEC_NEVER: when there is a reason */
 	unsigned probes_unanswered, burst_left;
+	usec_t doubted_us;        /* paths_doubt(): only the answer to a probe sent since counts as life; 0: no doubt */
 	usec_t due_us;
 
 	struct { uint64_t token; uint16_t size; } size_sent[4]; /* by try, the last for the longest; a late answer counts */
@@ -124,6 +125,13 @@ void paths_heard(struct paths *p, struct path_end *e, size_t bytes, usec_t now_u
 void paths_sent(struct paths *p, struct path_end *e, size_t bytes, usec_t now_us);
 void paths_rtt(struct paths *p, struct path_end *e, usec_t rtt_us); /* a sample from elsewhere */
 void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us);
+/*
+ * Somebody says that it does not work, and anybody can say so: it is not used while another path answers, until the answer
+ * to a probe that leaves now has come (RFC 5927 5, RFC 5461 2.2). False: it is not up anyway.
+ */
+bool paths_doubt(struct paths *p, struct path_end *e, usec_t now_us);
+/* Somebody says that datagrams are too long for it: its size is tried again, nobody's word is taken. */
+void paths_size_doubt(struct paths *p, struct path_end *e, usec_t now_us);
 /* Somebody wants to know whether it lives. */
 void paths_probe(struct paths *p, struct path_end *e, usec_t now_us);
 /* A session with that gateway is ready: every path says hello. */

@@ -508,6 +508,60 @@ static void test_an_idle_client_path_is_probed_every_15_to_25_seconds(void)
 	down();
 }
 
+static void test_a_doubted_path_waits_for_the_answer_to_a_new_probe(void)
+{
+	struct path_end *e;
+	uint64_t before;
+
+	up();
+	e = learn(5, "203.0.113.9:1024");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+	size_known(e);
+	before = sent[sents - 1].token;
+	now += 20 * USEC_PER_MS;
+	sents = 0;
+	CU_ASSERT_TRUE(paths_doubt(p, e, now));
+	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	CU_ASSERT_EQUAL(sents, 1);
+	CU_ASSERT_EQUAL(sent[0].kind, MSG_PROBE);
+	/* Doubting it again neither probes nor changes anything. */
+	CU_ASSERT_FALSE(paths_doubt(p, e, now));
+	CU_ASSERT_EQUAL(sents, 1);
+	/* What was on its way to us all the time is no proof, nor is the answer to an older probe. */
+	now += 5 * USEC_PER_MS;
+	paths_heard(p, e, 100, now);
+	reply(e, before);
+	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	now += 5 * USEC_PER_MS;
+	reply(e, sent[0].token);
+	CU_ASSERT_EQUAL(e->life, LIFE_UP);
+	/* And then any sign of life is one again. */
+	CU_ASSERT_EQUAL(e->doubted_us, 0);
+	down();
+}
+
+static void test_a_doubted_path_is_probed_until_it_answers(void)
+{
+	struct path_end *e;
+
+	up();
+	e = learn(5, "203.0.113.9:1024");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+	size_known(e);
+	reply(e, sent[sents - 1].token);
+	sents = 0;
+	CU_ASSERT_TRUE(paths_doubt(p, e, now));
+	for (int i = 0; i < 20; i++) {
+		pass(100 * USEC_PER_MS);
+		paths_heard(p, e, 100, now); /* the other direction works */
+	}
+	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	CU_ASSERT_TRUE(sents >= 3);
+	reply(e, sent[sents - 1].token);
+	CU_ASSERT_EQUAL(e->life, LIFE_UP);
+	down();
+}
+
 UNIT_MAIN("paths",
 	T(test_a_gateway_learns_a_path_and_asks_its_round_trip),
 	T(test_a_probe_is_answered_with_its_token),
@@ -525,4 +579,5 @@ UNIT_MAIN("paths",
 	T(test_silence_says_nothing_about_sizes),
 	T(test_each_path_begins_with_its_own_gateway_address),
 	T(test_a_path_without_an_answer_tries_the_other_address),
-	T(test_an_idle_client_path_is_probed_every_15_to_25_seconds))
+	T(test_an_idle_client_path_is_probed_every_15_to_25_seconds),
+	  T(test_a_doubted_path_waits_for_the_answer_to_a_new_probe), T(test_a_doubted_path_is_probed_until_it_answers))
