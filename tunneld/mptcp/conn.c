@@ -76,6 +76,7 @@ void conn_free(struct conn *c)
 	send_queue_close(&c->queue, pool);
 	reorder_close(&c->reorder, pool);
 	free(c->reinjects);
+	pm_signals_close(c);
 	engine_conn_remove(c);
 	sodium_memzero(&c->local_key, sizeof c->local_key);
 	sodium_memzero(&c->remote_key, sizeof c->remote_key);
@@ -186,7 +187,7 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 	s->remote_port = remote_port;
 	s->path = PATH_NONE;
 	s->copied = c->snd_una;
-	s->third_ack_us = s->dead_since_us = s->tell_us = s->late_us = USEC_NEVER;
+	s->third_ack_us = s->dead_since_us = s->tell_us = s->late_us = s->remove_us = USEC_NEVER;
 	backup_init(&s->backup);
 	conn_sub_path(s, path);
 	c->subs[c->sub_count++] = s;
@@ -246,6 +247,7 @@ void conn_sub_free(struct sub *s)
 	c->turn = 0;
 	if (c->last_rcv == s)
 		c->last_rcv = NULL;
+	pm_signal_sub_gone(s);
 	engine_sub_remove(s);
 	pm_port_release(s);
 	path_unlink(s);

@@ -14,6 +14,7 @@
 #include "tunneld/mptcp/conn_state.h"
 #include "tunneld/mptcp/engine.h"
 #include "tunneld/mptcp/mapping.h"
+#include "tunneld/mptcp/pm_signal.h"
 #include "tunneld/mptcp/reorder.h"
 #include "tunneld/mptcp/send_queue.h"
 #include "tunneld/mptcp/sent_map.h"
@@ -58,7 +59,7 @@ struct sub {
 	bool stale;                         /* in doubt: it did not answer in time; until it does, no new data while another lives */
 	struct backup backup;               /* whether it underperforms */
 	bool want_out;                      /* subflow_output() may have something */
-	bool option_sent;                   /* a pure ACK with an option other than DSS went last: at most two in a row */
+	bool option_sent;                   /* a pure ACK with an option of conn_mode.c went last: not two in a row */
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
 	uint8_t syn_sent;
 	uint32_t local_nonce, remote_nonce;
@@ -80,6 +81,10 @@ struct sub {
 	usec_t tell_us;                     /* the next repeat of these */
 	usec_t late_us;                     /* when data may be late, as far as it was looked at; USEC_NEVER: ask the subflow */
 	struct { uint64_t sent, again; usec_t at_us; double loss; } quality; /* share of bytes sent again, smoothed */
+	uint8_t signal_row;                 /* ACKs in a row that carried a signal, and when such a row may begin anew */
+	usec_t signal_again_us;
+	usec_t remove_us;                   /* REMOVE_ADDR came: without a sign of life until then it is reset; USEC_NEVER */
+	uint8_t remove_probes;
 };
 
 /* A stretch of data to be sent again on another subflow than `from`. */
@@ -162,6 +167,7 @@ struct conn {
 	uint8_t burst_left;
 	uint32_t next_sub_id;
 	struct sub *last_rcv;      /* newest input came on it: window updates go there */
+	uint64_t announced;        /* bit n: the path of address id n + 1 has been announced (pm.c) */
 	usec_t join_us;            /* pm looks for paths to join then */
 	struct join_retry retry[CONN_RETRY_PATHS];
 	struct remote_addr remotes[CONN_REMOTES_MAX]; /* plain form; [0] is where the first subflow goes, address id 0 */
@@ -172,6 +178,7 @@ struct conn {
 	uint32_t adv_uto_ms, remote_uto_ms;
 	usec_t una_us;
 	uint32_t chosen_sub;       /* id of the backup, or of the underperforming subflow, that is in use */
+	struct signals *signals;   /* options that wait for an ACK to carry them; NULL: never had any */
 	bool token_refused;        /* a join was refused because the peer does not know the connection */
 
 	struct cc_group cc_group;
@@ -265,6 +272,8 @@ bool conn_mode_option(struct sub *s, struct segment *seg, struct mptcp_option *o
 void conn_mode_uperf_received(struct sub *s, uint32_t max_rto_ms);
 void conn_mode_user_timeout_received(struct conn *c, uint16_t uto);
 struct score conn_sub_score(const struct sub *s, usec_t now_us);
+/* RST by way of another path, where the form allows it. */
+void conn_sub_tell_dropped(struct sub *s, enum mptcp_reason reason);
 
 /* --- conn_facts.c --- */
 /* Subflows that came or changed their mode since it was last asked. */

@@ -47,6 +47,25 @@ static void tune_send_limit(struct conn *c)
 		c->snd_limit = want;
 }
 
+/*
+ * RFC 8684 3.3.4: one window for all, so another subflow need not wait until its own peer tells it, or its persist timer asks.
+ * RFC 8684 3.3.5: but where a middlebox may hold less, only what stands still altogether is told.
+ */
+static void share_window(struct conn *c, const struct sub *told)
+{
+	bool sealed = c->engine->config.form == SEGMENT_SEALED;
+
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		struct subflow *sf = &c->subs[i]->sf;
+		uint32_t in_flight = subflow_in_flight_seq(sf);
+
+		if (c->subs[i] == told || in_flight < sf->snd_wnd || (in_flight && !sealed) || sf->snd_wnd >= c->snd_wnd)
+			continue;
+		count(c->engine->counters, CNT_SndWndShared);
+		subflow_window_told(sf, c->snd_wnd);
+	}
+}
+
 void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *seg, uint64_t value, bool is_64, usec_t now_us)
 {
 	struct dsn ack = is_64 ? dsn_of(value) : dsn_promote((uint32_t)value, c->snd_una);
@@ -63,6 +82,7 @@ void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *
 		c->snd_edge = edge;
 		c->zero_window_us = USEC_NEVER;
 		c->zero_window_tries = 0;
+		share_window(c, s);
 	}
 	if (dsn_lt(c->snd_una, dsn_min(ack, c->queue.end))) {
 		c->snd_una = dsn_min(ack, c->queue.end);

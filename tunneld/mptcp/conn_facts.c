@@ -348,8 +348,8 @@ void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_
 
 	if (!a || !a->due || a->by != s->id || seg->mptcp_count == SEGMENT_MPTCP_MAX || d->retransmission)
 		return;
-	if (!d->len && s->option_sent)
-		return; /* PROTOCOL 1.4: no more than two ACKs in a row with an option that is not DSS */
+	if (!d->len && !pm_signal_may(s, s->sf.last_snd_us))
+		return;
 	seg->mptcp[seg->mptcp_count++] = a->option;
 	if (segment_options_size(seg) > TCP_OPTIONS_MAX) {
 		seg->mptcp_count--;
@@ -368,7 +368,7 @@ void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_
 		a->end = ssn_add(d->seq, d->len);
 		a->retransmitted = s->sf.retransmitted_segments;
 	} else {
-		s->option_sent = true;
+		pm_signal_went(s, s->sf.last_snd_us);
 	}
 }
 

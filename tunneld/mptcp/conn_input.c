@@ -147,6 +147,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	if (!s->initiator && s->stage != SUB_OPENING && c->engine->config.form == SEGMENT_SEALED)
 		conn_sub_path(s, path);
 	c->last_rcv = s;
+	s->remove_us = USEC_NEVER;
 
 	if (s->stage == SUB_OPENING && s->initiator && f.established) {
 		if (!s->join) {

@@ -103,6 +103,7 @@ bool conn_third_ack(struct sub *s, const struct segment *seg, usec_t now_us)
 	conn_remote_key(c, mpc->capable.sender_key);
 	c->fully = true;
 	opened(c, s, now_us);
+	pm_announce(c, now_us);
 	subflow_ack_now(&s->sf); /* carries a DSS: the client knows that its key has come */
 	return true;
 }

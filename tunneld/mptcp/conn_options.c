@@ -6,6 +6,7 @@
 #include "tunneld/mptcp/engine_state.h"
 #include "tunneld/mptcp/token.h"
 #include "tunneld/wire/checksum.h"
+#include "tunneld/wire/option_rules.h"
 
 #include <string.h>
 
@@ -154,7 +155,9 @@ bool conn_fin_ready(const struct conn *c)
 void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us)
 {
 	struct conn *c = s->conn;
+	const struct mptcp_option *signal;
 	struct mptcp_option opt;
+	size_t room;
 
 	if (c->state == M_FASTCLOSE_WAIT) {
 		put_option(seg, &(struct mptcp_option){ .subtype = MP_FASTCLOSE, .fastclose = { .receiver_key = c->remote_key } });
@@ -177,9 +180,14 @@ void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us)
 		if (c->checksum)
 			opt.dss.checksum = dss_checksum(c->queue.end.v, 0, 1, 0);
 	}
-	put_option(seg, &opt);
-	/* PROTOCOL 1.4: no more than two ACKs in a row with an option that is not DSS. */
-	if (!s->option_sent && conn_mode_option(s, seg, &opt, now_us)) {
+	room = TCP_OPTIONS_MAX - (seg->tcp.has & OPT_TIMESTAMP ? 12u : 0u) - ((mptcp_option_size(&opt) + 3) & ~(size_t)3);
+	/* RFC 8684 3.4.1: a signal rides beside the DSS where both fit, ADD_ADDR on an ACK of its own. */
+	signal = pm_signal_take(s, room, s->sf.last_snd_us);
+	if (!signal || !option_rules_alone(signal->subtype))
+		put_option(seg, &opt);
+	if (signal)
+		put_option(seg, signal);
+	if (!signal && !s->option_sent && conn_mode_option(s, seg, &opt, now_us)) {
 		put_option(seg, &opt);
 		s->option_sent = true;
 	} else {

@@ -96,9 +96,16 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		payload = c->syn_data;
 	} else if (seg->flags & TCP_RST) {
 		;
+	} else if (d->len && d->tag == SUBFLOW_SYN_TAG) {
+		/* The peer took our SYN but not all of its payload: the rest, which has no place in the data sequence space. */
+		size_t off = (size_t)ssn_diff(d->seq, s->sf.iss) - 1;
+
+		assert(off + d->len <= c->syn_data_len);
+		payload = c->syn_data + off;
 	} else if (s->stage == SUB_PRE_ESTABLISHED) {
 		conn_option_third_ack(s, seg);
 	} else if (d->len) {
+		s->signal_row = 0;
 		conn_option_mapping(s, seg, d, fin);
 		conn_announce_put(s, seg, d);
 	} else if (s->stage != SUB_OPENING) {
@@ -488,6 +495,7 @@ bool conn_output(struct conn *c, struct action *act, usec_t now_us)
 	if (c->state == M_CLOSED)
 		return false;
 	signal_due(c, now_us);
+	pm_signals_due(c, now_us);
 	if (c->tell && tell_output(c, act))
 		return true;
 	if (owed_output(c, act, now_us))
@@ -516,12 +524,13 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	usec_t at = usec_min(usec_min(c->open_deadline_us, c->dead_us), usec_min(c->close_us, c->join_us));
 	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
 
+	at = usec_min(at, pm_signals_deadline(c));
 	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, usec_min(c->stuck_us, c->room_us))));
 	at = usec_min(at, usec_min(conn_announce_deadline(c), conn_mode_deadline(c)));
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct sub *s = c->subs[i];
 
-		at = usec_min(at, usec_min(s->third_ack_us, subflow_deadline(&s->sf)));
+		at = usec_min(at, usec_min(usec_min(s->third_ack_us, s->remove_us), subflow_deadline(&s->sf)));
 		/* One whose path went is looked at again when it has been away for long. */
 		if (s->dead_since_us != USEC_NEVER && c->sub_count > 1 && s->dead_since_us + DROP_LOOK_US > now_us)
 			at = usec_min(at, s->dead_since_us + DROP_LOOK_US);

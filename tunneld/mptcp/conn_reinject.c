@@ -135,9 +135,9 @@ void conn_sub_lost(struct sub *s, usec_t now_us)
 
 /*
  * The peer, if it only receives, would never learn that the subflow is gone, and never join again. In sealed form ports belong
- * to the session and not to a path, so the RST takes a path that works. RFC 8684 3.6: transient, unacceptable performance.
+ * to the session and not to a path, so the RST takes a path that works. RFC 8684 3.6: it is transient, the path may come back.
  */
-static void tell_dropped(struct sub *s)
+void conn_sub_tell_dropped(struct sub *s, enum mptcp_reason reason)
 {
 	struct conn *c = s->conn;
 	const struct sub *by = NULL;
@@ -149,8 +149,7 @@ static void tell_dropped(struct sub *s)
 			by = c->subs[i];
 	if (!by)
 		return;
-	s->end = "unanswered for long";
-	conn_sub_rst(s, by->path, REASON_PERFORMANCE, true);
+	conn_sub_rst(s, by->path, reason, true);
 }
 
 /*
@@ -168,7 +167,8 @@ void conn_drop_dead_subs(struct conn *c, usec_t now_us)
 
 		if (s->stage == SUB_LIVE && conn_sub_avoid(s) && conn_another_usable(s) && (long_away || holds)) {
 			count(c->engine->counters, CNT_SubflowDropped);
-			tell_dropped(s);
+			s->end = "unanswered for long";
+			conn_sub_tell_dropped(s, holds ? REASON_OUTSTANDING_DATA : REASON_PERFORMANCE);
 			conn_sub_lost(s, now_us);
 			conn_free_acked(c);
 			i = 0;

@@ -79,6 +79,12 @@ void conn_timeout(struct conn *c, usec_t now_us)
 			subflow_ack_now(&s->sf);
 			s->want_out = true;
 		}
+		if (pm_remove_due(s, now_us)) {
+			if (c->state == M_CLOSED)
+				return;
+			i = 0;
+			continue;
+		}
 		if (subflow_deadline(&s->sf) <= now_us) {
 			subflow_timeout(&s->sf, now_us, &f);
 			if (conn_subflow_facts(s, &f, now_us)) {

@@ -38,6 +38,7 @@ struct engine_config {
 	bool checksum;             /* DSS checksums wanted, RFC 8684 3.3.0 */
 	enum { FASTCLOSE_RST, FASTCLOSE_ACK } fastclose;
 	enum segment_form form;
+	bool announce;             /* tells the peer our addresses by ADD_ADDR: the local addresses of its paths, RFC 8684 3.4.1 */
 	bool gateway;              /* answers SYNs with a Convert Connect TLV */
 	uint32_t subflows_max;     /* per connection */
 	usec_t connect_timeout_us; /* a connect with no answer ends in OPEN_TIMED_OUT */

@@ -105,6 +105,7 @@ struct engine {
 	struct old_syn old_syns[OLD_SYNS]; /* ring */
 	uint32_t old_syn_next;
 
+	struct mptcp_option signal_out; /* what pm_signal_take() gave last */
 	uint8_t out[ENGINE_OUT_MAX];
 };
 
@@ -157,6 +158,10 @@ bool pm_move(struct sub *s);
 void pm_path_event(struct engine *e, path_id id, enum path_state before, bool gone, usec_t now_us);
 /* ADD_ADDR, REMOVE_ADDR, MP_PRIO received on s. */
 void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us);
+/* Announces our addresses that the peer does not know of, if the config says so. */
+void pm_announce(struct conn *c, usec_t now_us);
+/* REMOVE_ADDR came for it and its time has come: a keepalive, or its end. True: s is gone. */
+bool pm_remove_due(struct sub *s, usec_t now_us);
 /* A subflow that we will open: on that path with a port of its own. remote: plain form, else NULL. NULL: full. */
 struct sub *pm_sub_new(struct conn *c, path_id path, const struct addr *remote);
 /* What is being opened tries the next path. False: there is none. */
@@ -177,6 +182,9 @@ bool pm_move_opening(struct sub *s, path_id path);
 void pm_new_port(struct sub *s, usec_t now_us);
 /* An open subflow's path has no way to its remote address. */
 void pm_no_route(struct sub *s, usec_t now_us);
+/* The peer announced an address, its port included. False: not to be used, or no room for it. */
+bool pm_remote_add(struct conn *c, uint8_t id, const struct addr *addr, usec_t now_us);
+void pm_remote_remove(struct conn *c, uint8_t id);
 void pm_plain_joins(struct conn *c, usec_t now_us);
 
 /* --- pm_join.c --- */
@@ -184,6 +192,8 @@ void pm_plain_joins(struct conn *c, usec_t now_us);
 void pm_joins(struct conn *c, usec_t now_us);
 /* A join on that path failed; refused: not to be tried again until the path changes. */
 void pm_join_failed(struct conn *c, path_id path, uint8_t remote_id, bool refused, usec_t now_us);
+/* Nothing is held against joins to that address of the peer any more. */
+void pm_join_forgive(struct conn *c, uint8_t remote_id);
 void pm_join_done(struct sub *s);
 /* How many subflows, but for closing ones, there are on a path. */
 unsigned pm_subs_on(const struct conn *c, path_id path);

@@ -9,7 +9,7 @@
 #include "tunneld/mptcp/token.h"
 
 enum {
-	PRIO_REPEATS = 2,         /* MP_PRIO is not acknowledged, RFC 8684 3.3.8 */
+	REMOVE_PROBES = 3, REMOVE_WAIT_MIN_US = 100 * 1000, /* keepalives before a removed address is believed to be gone */
 	REMOTE_PORT = 1,          /* the port of a sealed peer; ours tell subflows apart */
 	PORT_FIRST = 1024,
 };
@@ -148,7 +148,84 @@ bool pm_move(struct sub *s)
 	return true;
 }
 
-/* --- options --- */
+/* --- addresses of the peer --- */
+
+static void add_addr(struct sub *s, const struct mptcp_option *opt, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	struct counters *k = c->engine->counters;
+	struct mptcp_option echo = *opt;
+
+	if (opt->add_addr.echo) {
+		count(k, pm_signal_echoed(c, opt) ? CNT_EchoAdd : CNT_EchoAddUnexpected);
+		return;
+	}
+	/* RFC 8684 3.4.1: without a valid HMAC it is silently ignored. */
+	if (opt->add_addr.hmac != token_add_addr_hmac(c->remote_key, c->local_key, opt->add_addr.addr_id, &opt->add_addr.addr,
+						      opt->add_addr.has_port)) {
+		count(k, CNT_AddAddrBadHmac);
+		return;
+	}
+	count(k, CNT_AddAddr);
+	/* RFC 8684 3.4.1: the same back, without the HMAC. Repeated ones too: our echo may have been lost. */
+	echo.add_addr.echo = true;
+	echo.add_addr.hmac = 0;
+	pm_signal(c, NULL, &echo, now_us);
+	if (s->remote.family) {
+		struct addr to = opt->add_addr.addr;
+
+		/* RFC 8684 3.4.1: without a port it is that of the subflow the announcement came on. */
+		if (!opt->add_addr.has_port)
+			to.port = s->remote.port;
+		if (!pm_remote_add(c, opt->add_addr.addr_id, &to, now_us))
+			count(k, CNT_AddAddrDrop);
+	}
+}
+
+/*
+ * RFC 8684 3.4.2: first a keepalive on the path, and only if nobody answers is it removed. What still works is for the peer to
+ * close, with a FIN.
+ */
+static void remove_addr(struct conn *c, uint8_t id, usec_t now_us)
+{
+	bool known = false;
+
+	pm_remote_remove(c, id);
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		struct sub *s = c->subs[i];
+
+		if (s->remote_addr_id != id || s->stage == SUB_OPENING)
+			continue;
+		known = true;
+		if (s->remove_us != USEC_NEVER)
+			continue;
+		s->remove_probes = 0;
+		s->remove_us = now_us;
+		engine_probe(c->engine, s->path, now_us);
+	}
+	/* RFC 8684 3.8: of an unknown id nothing is said. */
+	if (!known)
+		count(c->engine->counters, CNT_RmAddrDrop);
+}
+
+bool pm_remove_due(struct sub *s, usec_t now_us)
+{
+	struct conn *c = s->conn;
+
+	if (s->remove_us > now_us)
+		return false;
+	if (s->remove_probes < REMOVE_PROBES) {
+		s->remove_us = usec_add(now_us, usec_max(s->sf.rtt.rto_us, REMOVE_WAIT_MIN_US) << s->remove_probes++);
+		subflow_keepalive(&s->sf);
+		s->want_out = true;
+		return false;
+	}
+	count(c->engine->counters, CNT_RmSubflow);
+	s->end = "its address was removed";
+	conn_sub_rst(s, s->path, REASON_UNSPECIFIED, true);
+	conn_sub_lost(s, now_us);
+	return true;
+}
 
 void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us)
 {
@@ -168,26 +245,82 @@ void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us)
 		conn_mode_uperf_received(s, opt->uperf.max_rto_ms);
 		break;
 	case ADD_ADDR:
-		/* In sealed form the paths are the host's: an address of the peer is believed or not, and counted. */
-		if (!opt->add_addr.echo &&
-		    opt->add_addr.hmac != token_add_addr_hmac(c->remote_key, c->local_key, opt->add_addr.addr_id,
-							      &opt->add_addr.addr, opt->add_addr.has_port)) {
-			count(k, CNT_AddAddrBadHmac);
-			break;
-		}
-		count(k, opt->add_addr.echo ? CNT_EchoAdd : CNT_AddAddr);
+		add_addr(s, opt, now_us);
 		break;
 	case REMOVE_ADDR:
 		count(k, CNT_RmAddr);
 		for (uint8_t i = 0; i < opt->remove_addr.count; i++)
-			for (uint8_t n = 0; n < c->sub_count; n++)
-				/* RFC 8684 3.4.2: a subflow that still works is not closed by it: its path is probed first. */
-				if (c->subs[n]->remote_addr_id == opt->remove_addr.ids[i])
-					engine_probe(c->engine, c->subs[n]->path, now_us);
+			remove_addr(c, opt->remove_addr.ids[i], now_us);
 		break;
 	default:
 		break;
 	}
+}
+
+/* --- addresses of ours --- */
+
+static bool known_to_peer(const struct conn *c, path_id path, uint8_t addr_id)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i]->path == path)
+			return true;
+	return c->announced & UINT64_C(1) << (addr_id & 63);
+}
+
+void pm_announce(struct conn *c, usec_t now_us)
+{
+	struct engine *e = c->engine;
+
+	/* The side that joins needs to tell nobody. RFC 8684 3.2: and no join, so no address either, before the peer has our key. */
+	if (!e->config.announce || c->client || !c->fully || c->orphan)
+		return;
+	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		const struct path *p = &e->paths[id];
+		struct mptcp_option opt = { .subtype = ADD_ADDR };
+
+		if (p->state != PATH_UP || !p->addr_id || !p->local.family || known_to_peer(c, id, p->addr_id))
+			continue;
+		opt.add_addr.addr_id = p->addr_id;
+		opt.add_addr.addr = p->local;
+		/* RFC 8684 3.4.1: without a port it is the one in use. */
+		opt.add_addr.has_port = p->local.port && c->sub_count && p->local.port != c->subs[0]->local_port;
+		if (!opt.add_addr.has_port)
+			opt.add_addr.addr.port = 0;
+		opt.add_addr.hmac = token_add_addr_hmac(c->local_key, c->remote_key, p->addr_id, &opt.add_addr.addr, opt.add_addr.has_port);
+		if (pm_signal(c, NULL, &opt, now_us))
+			c->announced |= UINT64_C(1) << (p->addr_id & 63);
+	}
+}
+
+static void announce_gone(struct conn *c, path_id path, usec_t now_us)
+{
+	const struct path *p = &c->engine->paths[path];
+	struct mptcp_option opt = { .subtype = REMOVE_ADDR };
+
+	if (!c->fully)
+		return;
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		const struct sub *s = c->subs[i];
+		bool have = s->path != path || s->stage == SUB_OPENING;
+
+		for (uint8_t n = 0; n < opt.remove_addr.count; n++)
+			have |= opt.remove_addr.ids[n] == s->local_addr_id;
+		if (!have)
+			opt.remove_addr.ids[opt.remove_addr.count++] = s->local_addr_id;
+	}
+	/* RFC 8684 3.4.2: also one that is not in use, if it was announced. */
+	if (c->announced & UINT64_C(1) << (p->addr_id & 63)) {
+		bool have = false;
+
+		c->announced &= ~(UINT64_C(1) << (p->addr_id & 63));
+		pm_signal_forget(c, p->addr_id);
+		for (uint8_t n = 0; n < opt.remove_addr.count; n++)
+			have |= opt.remove_addr.ids[n] == p->addr_id;
+		if (!have && opt.remove_addr.count < ADDR_ID_MAX)
+			opt.remove_addr.ids[opt.remove_addr.count++] = p->addr_id;
+	}
+	if (opt.remove_addr.count)
+		pm_signal(c, NULL, &opt, now_us);
 }
 
 /* --- the host's paths --- */
@@ -236,9 +369,15 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 		conn_mode_enter(s, CAUSE_PATH, now_us);
 		engine_ready(c);
 	}
+	if (!gone)
+		return;
+	/* RFC 8684 3.4.2: the peer is told, on what is left or comes back. */
+	for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next)
+		announce_gone(c, id, now_us);
 	/* Losing one subflow may end its connection and so others of this list: begin again each time. */
-	while (gone && p->subs) {
+	while (p->subs) {
 		p->subs->end = "its path is gone";
+		conn_sub_tell_dropped(p->subs, REASON_UNSPECIFIED);
 		conn_sub_lost(p->subs, now_us);
 	}
 }
@@ -250,12 +389,8 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 	for (struct sub *s = p->subs; s; s = s->path_next) {
 		subflow_set_mss(&s->sf, conn_path_mss(e, id));
 		if (s->backup_local != p->backup) {
-			s->backup_local = s->prio_backup = p->backup;
-			s->send_prio = PRIO_REPEATS;
-			if (s->stage == SUB_LIVE)
-				subflow_ack_now(&s->sf);
-			s->want_out = true;
-			engine_ready(s->conn);
+			s->backup_local = p->backup;
+			pm_signal(s->conn, s, &(struct mptcp_option){ .subtype = MP_PRIO, .prio = { .backup = p->backup } }, now_us);
 		}
 	}
 	for (struct sub *s = p->subs; s; s = s->path_next) {
@@ -272,6 +407,11 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 	}
 	/* Up, or still up: for the subflows that were in doubt it is the answer to their probe. */
 	path_up(e, id, before, now_us);
+	if (before != PATH_UP)
+		for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next) {
+			pm_signal_forget(c, p->addr_id);
+			pm_announce(c, now_us);
+		}
 	if (before == PATH_UP || !p->may_initiate)
 		return;
 	for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next) {

@@ -56,6 +56,13 @@ void pm_join_done(struct sub *s)
 		r->path = PATH_NONE;
 }
 
+void pm_join_forgive(struct conn *c, uint8_t remote_id)
+{
+	for (unsigned i = 0; i < CONN_RETRY_PATHS; i++)
+		if (c->retry[i].remote_id == remote_id)
+			c->retry[i].path = PATH_NONE;
+}
+
 static bool may_join(const struct conn *c)
 {
 	switch (c->state) {

@@ -180,6 +180,44 @@ void pm_no_route(struct sub *s, usec_t now_us)
 	syn_again(s, now_us);
 }
 
+/* --- the peer's addresses --- */
+
+bool pm_remote_add(struct conn *c, uint8_t id, const struct addr *addr, usec_t now_us)
+{
+	struct remote_addr *row = NULL;
+
+	if (addr_is_multicast(addr) || addr_is_unspecified(addr) || !addr->port)
+		return false;
+	for (unsigned i = 0; i < CONN_REMOTES_MAX; i++) {
+		struct remote_addr *r = &c->remotes[i];
+
+		/* RFC 8684 3.4.1: an id stays with its address; with another port it is one more to try. */
+		if (r->used && r->id == id && !addr_same_ip(&r->addr, addr))
+			return false;
+		if (r->used && r->id == id && r->addr.port == addr->port) {
+			row = r;
+			break;
+		}
+		if (!row && !r->used)
+			row = r;
+	}
+	if (!row)
+		return false;
+	*row = (struct remote_addr){ .used = true, .id = id, .addr = *addr };
+	/* RFC 8684 3.4.1: announced again, it may be tried again. */
+	pm_join_forgive(c, id);
+	if (c->client && c->fully)
+		c->join_us = usec_min(c->join_us, now_us);
+	return true;
+}
+
+void pm_remote_remove(struct conn *c, uint8_t id)
+{
+	for (unsigned i = 0; i < CONN_REMOTES_MAX; i++)
+		if (c->remotes[i].id == id)
+			c->remotes[i].used = false;
+}
+
 /* --- joins --- */
 
 static unsigned subs_to(const struct conn *c, const struct addr *remote)
@@ -187,7 +225,7 @@ static unsigned subs_to(const struct conn *c, const struct addr *remote)
 	unsigned n = 0;
 
 	for (uint8_t i = 0; i < c->sub_count; i++)
-		n += addr_same_ip(&c->subs[i]->remote, remote) && c->subs[i]->stage != SUB_CLOSING;
+		n += addr_eq(&c->subs[i]->remote, remote) && c->subs[i]->stage != SUB_CLOSING;
 	return n;
 }
 

@@ -185,6 +185,8 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
  * moved; then *fin tells whether the peer's FIN has come in order by this.
  */
 bool subflow_received(struct subflow *sf, struct ssn seq, uint32_t len, usec_t now_us, bool *fin);
+/* An ACK that anyone who lives must answer, RFC 9293 3.8.4. */
+void subflow_keepalive(struct subflow *sf);
 /* Ask for an ACK now (a window update, an option to carry). */
 void subflow_ack_now(struct subflow *sf);
 

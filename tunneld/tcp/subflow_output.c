@@ -18,6 +18,12 @@ void subflow_ack_now(struct subflow *sf)
 		sf->ack_now = true;
 }
 
+void subflow_keepalive(struct subflow *sf)
+{
+	if (sf->state != SF_CLOSED && sf->state != SF_SYN_SENT && sf->state != SF_SYN_RECEIVED)
+		sf->window_probe_due = true;
+}
+
 /* --- header --- */
 
 /* RFC 2018 4: the block with the newest segment first, the others after it; a duplicate before all (RFC 2883). */

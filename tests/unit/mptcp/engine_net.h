@@ -44,8 +44,15 @@ struct side {
 	unsigned ports_freed;
 };
 
+struct net;
+/* A middlebox, or a bug: may change the segment, payload included. False: it is lost. */
+typedef bool (*box_fn)(struct net *n, int from, path_id path, struct segment *seg);
+/* What a test wants other than usual, set before start. */
+static void (*tweak)(struct engine_config *g, int side);
+
 struct net {
 	bool plain;
+	box_fn box;
 	usec_t now;
 	struct side side[SIDES];
 	struct packet *flight[FLIGHT];
@@ -92,6 +99,9 @@ static void start_as(struct net *n, enum segment_form form, bool fastclose_ack, 
 			.connect_timeout_us = 20 * USEC_PER_S, .close_timeout_us = 20 * USEC_PER_S, .dead_timeout_us = 30 * USEC_PER_S,
 		};
 		uint8_t seed[32] = { (uint8_t)(i + 1) };
+
+		if (tweak)
+			tweak(&g, i);
 
 		n->side[i].e = engine_new(&g, seed, n->now);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(n->side[i].e);
@@ -155,6 +165,26 @@ static void dialled(struct net *n)
 	(void)!engine_input(n->side[1].e, &ev, n->now);
 }
 
+/* Through the middlebox: parsed, shown, written anew. */
+static bool boxed(struct net *n, int from, struct packet *p)
+{
+	enum segment_form form = n->plain ? SEGMENT_PLAIN : SEGMENT_SEALED;
+	static uint8_t payload[MTU + 64];
+	struct segment seg;
+	struct wr w;
+
+	CU_ASSERT_EQUAL_FATAL(segment_parse(&seg, p->bytes, p->len, form), ERR_OK);
+	if (seg.payload_len)
+		memcpy(payload, seg.payload, seg.payload_len);
+	seg.payload = payload;
+	if (!n->box(n, from, p->path, &seg))
+		return false;
+	w = wr_of(p->bytes, sizeof p->bytes);
+	CU_ASSERT_EQUAL_FATAL(segment_emit(&w, &seg, form), ERR_OK);
+	p->len = wr_len(&w);
+	return true;
+}
+
 static void send_packet(struct net *n, int from, const struct action *a)
 {
 	struct packet *p;
@@ -176,6 +206,10 @@ static void send_packet(struct net *n, int from, const struct action *a)
 		p->local_port = a->send.remote->port;
 		p->remote = plain_addr(from, a->send.path);
 		p->remote.port = a->send.local_port;
+	}
+	if (n->box && !boxed(n, from, p)) {
+		free(p);
+		return;
 	}
 	n->flight[n->count++] = p;
 }
