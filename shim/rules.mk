@@ -38,12 +38,17 @@ PARK_OBJ := $(patsubst %.c,$(B)/o/%.o,$(wildcard tunneld/io/park*.c))
 $(B)/tests/system/parkd: LAB_LIBS = $(call lib,common) -lev
 $(B)/tests/system/parkd: $(PARK_OBJ)
 # The probe is preloaded under and so not sanitized: ASan insists on being the first library.
-$(B)/tests/system/probe.o $(B)/tests/system/probe: private ALL_CFLAGS := $(filter-out $(SANFLAGS),$(ALL_CFLAGS))
-
-# The same statically linked: what only the trap of plait run can reach.
-$(B)/tests/system/probe_static: tests/system/probe.c
+PROBE_SRC := $(wildcard tests/probe/*.c)
+PROBE_FLAGS = $(filter-out $(SANFLAGS),$(ALL_CFLAGS))
+$(B)/tests/probe/%.o: tests/probe/%.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(filter-out $(SANFLAGS) -MMD -MP,$(ALL_CFLAGS)) -DPROBE_STATIC -static -o $@ $<
-lab: $(B)/tests/system/probe_static
+	$(Q)$(CC) $(PROBE_FLAGS) -c -o $@ $<
+$(B)/tests/probe/probe: $(PROBE_SRC:%.c=$(B)/%.o)
+	$(Q)$(CC) $(PROBE_FLAGS) -o $@ $^ -lpthread
+# The same statically linked: what only the trap of plait run can reach.
+$(B)/tests/probe/probe_static: $(PROBE_SRC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(PROBE_FLAGS)) -DPROBE_STATIC -static -o $@ $^ -lpthread
+lab: $(B)/tests/probe/probe $(B)/tests/probe/probe_static
 
 $(B)/tests/unit/shim/test_json: $(B)/shim/cmd/json.o

@@ -66,14 +66,20 @@ static const struct sock_filter filter[] = {
 	RETURN(SECCOMP_RET_USER_NOTIF),
 
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpeername, 1, 0),
-	UNLESS(SYS_getsockname, 1),
+	UNLESS(SYS_getsockname, 4),
+	LOAD(ARG(3)),
+	UNLESS(SYS_MARK, 1),
+	RETURN(SECCOMP_RET_ALLOW),
 	RETURN(SECCOMP_RET_USER_NOTIF),
 
-	UNLESS(SYS_getsockopt, 6),
+	UNLESS(SYS_getsockopt, 9),
+	LOAD(ARG(5)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_MARK, 6, 0),
 	LOAD(ARG(1)),
-	UNLESS(SOL_SOCKET, 3),
+	UNLESS(SOL_SOCKET, 4),
 	LOAD(ARG(2)),
-	UNLESS(SO_ERROR, 1),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_ERROR, 1, 0),
+	UNLESS(SO_PEERNAME, 1),
 	RETURN(SECCOMP_RET_USER_NOTIF),
 	RETURN(SECCOMP_RET_ALLOW),
 
@@ -227,14 +233,14 @@ static long connect_state(int fd, sa_family_t family)
 	return park_verdict(fd, sys_connect(fd, &probe, sizeof probe.sa_family));
 }
 
-/* Without waiting, whatever the descriptor is set to: the flag belongs to all who share it. */
-static long connect_start(int fd, const union sockaddr_any *to, socklen_t len, bool blocks)
+/* As connect_start(), or where that may not be as the descriptor is set. */
+static long trap_connect(int fd, const union sockaddr_any *to, socklen_t len, bool blocks)
 {
 	long r;
 
 	if (!blocks)
 		return sys_connect(fd, to, len);
-	r = sys_sendto(fd, "", 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, to, len);
+	r = connect_start(fd, to, len);
 	if (r == -EOPNOTSUPP) {
 		/* net.ipv4.tcp_fastopen forbids it: for a moment the flag after all. */
 		int flags = fcntl(fd, F_GETFL);
@@ -362,7 +368,7 @@ static void on_connect(struct trap *t, const struct seccomp_notif *n, int fd)
 	if (direct)
 		goto pass;
 	if (!r)
-		r = connect_start(fd, &to, to_len, blocks);
+		r = trap_connect(fd, &to, to_len, blocks);
 	if (r == -EINPROGRESS && blocks) {
 		wait_begin(t, n->id, fd, EINPROGRESS);
 		return;
@@ -375,7 +381,7 @@ out:
 	close(fd);
 }
 
-/* --- names and SO_ERROR --- */
+/* --- names and options --- */
 
 static void on_name(struct trap *t, const struct seccomp_notif *n, int fd)
 {
@@ -399,20 +405,24 @@ static void on_name(struct trap *t, const struct seccomp_notif *n, int fd)
 	answer(t, n->id, r);
 }
 
-static void on_error(struct trap *t, const struct seccomp_notif *n, int fd)
+/* SO_ERROR and SO_PEERNAME: the filter lets no other option come here. */
+static void on_option(struct trap *t, const struct seccomp_notif *n, int fd)
 {
-	int error = 0;
-	socklen_t room, len = sizeof error;
+	struct sockaddr_storage value;
+	socklen_t room, len;
 	pid_t tid = (pid_t)n->pid;
+	int option = (int)n->data.args[2];
 	long r;
 
+	memset(&value, 0, sizeof value);
 	if (tcp_kind_of(fd) == NOT_TCP || !peek(tid, n->data.args[4], &room, sizeof room) ||
-	    room < sizeof error || room > INT32_MAX) {
+	    room > sizeof value) {
 		let_pass(t, n->id);
 		return;
 	}
-	r = getsockopt_hook(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	if (!r && (!poke(tid, n->data.args[3], &error, sizeof error) ||
+	len = room;
+	r = getsockopt_hook(fd, SOL_SOCKET, option, &value, &len);
+	if (!r && (!poke(tid, n->data.args[3], &value, len) ||
 		   !poke(tid, n->data.args[4], &len, sizeof len)))
 		r = -EFAULT;
 	answer(t, n->id, r);
@@ -445,7 +455,7 @@ static void on_notice(struct trap *t)
 		return;
 	}
 	if (n.data.nr == SYS_getsockopt)
-		on_error(t, &n, fd);
+		on_option(t, &n, fd);
 	else
 		on_name(t, &n, fd);
 	close(fd);

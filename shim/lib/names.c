@@ -44,70 +44,74 @@ static bool is_loopback(const struct addr *a)
 	return u.family == 4 ? u.ip[0] == 127 : is_loopback6(&u);
 }
 
-/* As the kernel: cut to the room given, the whole length told. */
-static void name_give(void *sa, socklen_t *len, socklen_t room, const union sockaddr_any *name,
+/*
+ * Puts a name where the kernel puts its own: cut to the room given, the whole length told. The
+ * kernel goes first, with the caller's own pointers and a name of the same length, so what cannot
+ * be written is its EFAULT and never a crash here.
+ */
+static long name_give(long nr, int fd, void *sa, socklen_t *len, const union sockaddr_any *name,
 		      socklen_t name_len)
 {
+	socklen_t room;
+	long r;
+
+	if (!copy_in(&room, len, sizeof room))
+		return -EFAULT;
+	r = sys6(nr, fd, (long)sa, (long)len, SYS_MARK, 0, 0);
+	if (r)
+		return r;
 	memcpy(sa, name, room < name_len ? room : name_len);
-	*len = name_len;
+	return 0;
 }
 
 long getpeername_hook(int fd, void *sa, socklen_t *len)
 {
 	struct local_answer answer;
 	union sockaddr_any name;
-	socklen_t name_len = sizeof name, room;
+	socklen_t name_len = sizeof name;
 	struct addr peer;
-	long r;
 
-	if (!sa || !len)
+	if (sys_getpeername(fd, &name, &name_len) || !addr_of_sockaddr(&peer, &name, name_len) ||
+	    !may_be_hole(&peer) || tcp_kind_of(fd) == NOT_TCP)
 		return sys_getpeername(fd, sa, len);
-	room = *len;
-	r = sys_getpeername(fd, sa, len);
-	if (r || sys_getpeername(fd, &name, &name_len) ||
-	    !addr_of_sockaddr(&peer, &name, name_len) || !may_be_hole(&peer) ||
-	    tcp_kind_of(fd) == NOT_TCP)
-		return r;
 	if (park_ask(fd, LOCAL_NAMES, NULL, &answer))
 		/* Its tunneld is gone, and with it the stream: the kernel will say so at the next
 		 * read. */
-		return unmapped(&peer).family == 4 ? -ENOTCONN : 0;
+		return unmapped(&peer).family == 4 ? -ENOTCONN : sys_getpeername(fd, sa, len);
 	if (answer.kind != LOCAL_NAMED)
-		return 0;
+		return sys_getpeername(fd, sa, len);
 	name_len = addr_to_sockaddr(&name, &answer.addr, name.sa.sa_family);
-	name_give(sa, len, room, &name, name_len);
-	return 0;
+	return name_give(SYS_getpeername, fd, sa, len, &name, name_len);
+}
+
+/* Is the kernel's local address one that we gave by steering it to a hole? */
+static bool local_is_ours(int fd, const struct addr *local)
+{
+	union sockaddr_any other;
+	socklen_t other_len = sizeof other;
+	struct addr peer;
+
+	if (!is_loopback(local) || !local->port || tcp_kind_of(fd) == NOT_TCP)
+		return false;
+	/* Connected: the peer tells. Else it is pending, or it was connected and has ended. */
+	if (!sys_getpeername(fd, &other, &other_len))
+		return addr_of_sockaddr(&peer, &other, other_len) && may_be_hole(&peer);
+	return tcp_state_of(fd) != TCP_LISTEN;
 }
 
 long getsockname_hook(int fd, void *sa, socklen_t *len)
 {
 	struct local_answer answer;
-	union sockaddr_any name, other;
-	socklen_t name_len = sizeof name, other_len = sizeof other, room;
-	struct addr local, peer;
-	long r;
+	union sockaddr_any name;
+	socklen_t name_len = sizeof name;
+	struct addr local;
 
-	if (!sa || !len)
+	if (sys_getsockname(fd, &name, &name_len) || !addr_of_sockaddr(&local, &name, name_len) ||
+	    !local_is_ours(fd, &local) || park_ask(fd, LOCAL_NAMES, NULL, &answer) ||
+	    answer.kind != LOCAL_NAMED || !answer.local.family)
 		return sys_getsockname(fd, sa, len);
-	room = *len;
-	r = sys_getsockname(fd, sa, len);
-	if (r || sys_getsockname(fd, &name, &name_len) ||
-	    !addr_of_sockaddr(&local, &name, name_len) || !is_loopback(&local) ||
-	    tcp_kind_of(fd) == NOT_TCP)
-		return r;
-	/* Connected: the peer tells. Else only a pending connect has a local address of ours. */
-	if (!sys_getpeername(fd, &other, &other_len)) {
-		if (!addr_of_sockaddr(&peer, &other, other_len) || !may_be_hole(&peer))
-			return 0;
-	} else if (tcp_state_of(fd) != TCP_SYN_SENT) {
-		return 0;
-	}
-	if (park_ask(fd, LOCAL_NAMES, NULL, &answer) || answer.kind != LOCAL_NAMED ||
-	    !answer.local.family)
-		return 0;
 	name_len = addr_to_sockaddr(&name, &answer.local, name.sa.sa_family);
-	name_give(sa, len, room, &name, name_len);
-	return 0;
+	return name_give(SYS_getsockname, fd, sa, len, &name, name_len);
 }
 
 #ifndef PLAIT_CMD /* plait run's trap uses the hooks, and keeps libc's own calls */

@@ -1,24 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * getsockopt(SO_ERROR): a connect that tunneld failed reads ECONNRESET; the true reason is asked.
- * Every other value and every other option is the kernel's, at the cost of two comparisons.
+ * getsockopt(): SO_ERROR of a connect that tunneld failed reads ECONNRESET, the true reason is asked;
+ * SO_PEERNAME is a name. Every other option is the kernel's, at the cost of a comparison.
  */
 #include "shim/lib/shim.h"
 
 #include <string.h>
 
+/* The kernel has filled value: as many bytes as there was room for, *len of them. */
+static void error_translate(int fd, void *value, const socklen_t *len)
+{
+	static const int reset = ECONNRESET;
+	int error = 0;
+
+	if (!*len || *len > sizeof error)
+		return;
+	memcpy(&error, value, *len);
+	/* No other errno has this lowest byte. */
+	if (error != reset)
+		return;
+	error = park_reason(fd, LOCAL_READ_VERDICT);
+	memcpy(value, &error, *len);
+}
+
+/* SOL_SOCKET, SO_PEERNAME: getpeername() by another name, with rules of its own for the length. */
+static long peername(int fd, void *value, socklen_t *len)
+{
+	union sockaddr_any name;
+	socklen_t name_len = sizeof name, room;
+	long r = sys_getsockopt(fd, SOL_SOCKET, SO_PEERNAME, value, len);
+
+	if (r || getpeername_hook(fd, &name, &name_len) || !copy_in(&room, len, sizeof room))
+		return r;
+	memcpy(value, &name, room < name_len ? room : name_len);
+	return 0;
+}
+
 long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len)
 {
-	long r = sys_getsockopt(fd, level, option, value, len);
-	int error;
+	long r;
 
-	if (r || level != SOL_SOCKET || option != SO_ERROR || !value || !len || *len < sizeof error)
-		return r;
-	memcpy(&error, value, sizeof error);
-	if (error == ECONNRESET) {
-		error = park_reason(fd, LOCAL_READ_VERDICT);
-		memcpy(value, &error, sizeof error);
-	}
+	if (level == SOL_SOCKET && option == SO_PEERNAME)
+		return peername(fd, value, len);
+	r = sys_getsockopt(fd, level, option, value, len);
+	if (!r && level == SOL_SOCKET && option == SO_ERROR)
+		error_translate(fd, value, len);
 	return r;
 }
 

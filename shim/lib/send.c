@@ -2,11 +2,12 @@
 /*
  * sendto(), sendmsg(), sendmmsg(): only where they connect, that is MSG_FASTOPEN with an address.
  * Everything else is one flag test and the system call. The connecting send keeps its flag and only
- * its address is replaced by the hole: blocking, MSG_DONTWAIT and what is sent of the data are then
- * the kernel's own behaviour without a cookie.
+ * its address is replaced by the hole: MSG_DONTWAIT and what is sent of the data are then the
+ * kernel's own behaviour without a cookie. One that waits connects first and then sends.
  */
 #include "shim/lib/shim.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 /* One connecting send, by whichever call brought it. */
@@ -20,10 +21,11 @@ static long fastopen(int fd, struct msghdr *m, int flags)
 	bool direct;
 	long r;
 
-	if (!addr_of_sockaddr(&dest, m->msg_name, m->msg_namelen) ||
-	    tcp_kind_of(fd) != TCP_SOCKET || !route_is_ours(&dest))
+	if (m->msg_namelen > sizeof to || !copy_in(&to, m->msg_name, m->msg_namelen) ||
+	    !addr_of_sockaddr(&dest, &to, m->msg_namelen) || tcp_kind_of(fd) != TCP_SOCKET ||
+	    !route_is_ours(&dest))
 		return sys_sendmsg(fd, m, flags);
-	memcpy(&family, m->msg_name, sizeof family);
+	family = to.sa.sa_family;
 
 	/* As connect_again(): EINVAL from a fresh socket alone. */
 	probe = *m;
@@ -35,12 +37,18 @@ static long fastopen(int fd, struct msghdr *m, int flags)
 	r = park_route(fd, &dest, family, &to, &to_len, &direct);
 	if (r)
 		return r;
-	if (!direct) {
+	if (direct)
+		return sys_sendmsg(fd, m, flags);
+	if (flags & MSG_DONTWAIT || sys_fcntl(fd, F_GETFL) & O_NONBLOCK) {
 		probe.msg_name = &to;
 		probe.msg_namelen = to_len;
 		return park_verdict(fd, sys_sendmsg(fd, &probe, flags));
 	}
-	return sys_sendmsg(fd, m, flags);
+	/* It waits until it is connected, and then sends: in two steps, see connect_hole(). */
+	r = park_verdict(fd, connect_hole(fd, &to, to_len));
+	probe.msg_name = NULL;
+	probe.msg_namelen = 0;
+	return r ? r : sys_sendmsg(fd, &probe, flags & ~MSG_FASTOPEN);
 }
 
 long sendto_hook(int fd, const void *buf, size_t len, int flags, const void *sa, socklen_t sa_len)
@@ -70,9 +78,9 @@ long sendmsg_hook(int fd, const struct msghdr *m, int flags)
 	int old = cancel_open();
 	long r;
 
-	if (flags & MSG_FASTOPEN && m && m->msg_name) {
-		struct msghdr copy = *m;
+	struct msghdr copy;
 
+	if (flags & MSG_FASTOPEN && copy_in(&copy, m, sizeof copy) && copy.msg_name) {
 		r = fastopen(fd, &copy, flags);
 	} else {
 		r = sys_sendmsg(fd, m, flags);
@@ -86,12 +94,13 @@ long sendmmsg_hook(int fd, struct mmsghdr *m, unsigned count, int flags)
 	int old = cancel_open();
 	long r = 0;
 
-	if (flags & MSG_FASTOPEN && m && count && m->msg_hdr.msg_name) {
-		struct msghdr copy = m->msg_hdr;
+	struct mmsghdr copy;
 
+	if (flags & MSG_FASTOPEN && count && copy_in(&copy, m, sizeof copy) &&
+	    copy.msg_hdr.msg_name) {
 		/* The first one connects; the rest are further sends, and a caller that is told 1
 		 * sends them itself. */
-		r = fastopen(fd, &copy, flags);
+		r = fastopen(fd, &copy.msg_hdr, flags);
 		if (r >= 0) {
 			m->msg_len = (unsigned)r;
 			r = 1;

@@ -75,7 +75,10 @@ void route_say(enum say_level level, const struct addr *dest, const char *what);
  * directly. */
 bool route_without_tunnel(const struct addr *dest, const char *why);
 
-/* addr.c of the shim: between the kernel's form and ours. False: not an IP address, or too short to
+/* sockaddr.c. What a pointer of the application points to, as the kernel would copy it. False:
+ * EFAULT. */
+bool copy_in(void *to, const void *from, size_t n);
+/* Between the kernel's form and ours. False: not an IP address, or too short to
  * be one. */
 bool addr_of_sockaddr(struct addr *out, const void *sa, socklen_t len);
 /* In the form of a socket of this domain: an IPv4 address on an AF_INET6 socket is v4-mapped.
@@ -99,6 +102,9 @@ long park_verdict(int fd, long r);
 
 /* connect.c: what the exported symbols and syscall() share. */
 long connect_hook(int fd, const void *sa, socklen_t len);
+long connect_start(int fd, const union sockaddr_any *to, socklen_t len);
+/* Connects to a hole, blocking or not as the descriptor is. */
+long connect_hole(int fd, const union sockaddr_any *to, socklen_t len);
 enum tcp_kind { NOT_TCP, TCP_SOCKET, MPTCP_SOCKET };
 enum tcp_kind tcp_kind_of(int fd);
 int tcp_state_of(int fd); /* enum of <linux/tcp_states.h>, or -errno */

@@ -151,6 +151,8 @@ static void stream_open(struct stream *s, int fd)
 	s->fd[0] = fd;
 	for (int i = 0; i < 2; i++) {
 		setsockopt(s->fd[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		/* As tunneld: urgent bytes are bytes, docs/decisions.md. */
+		setsockopt(s->fd[i], SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
 		s->way[i].buffer = malloc(BUFFER_BYTES);
 		if (!s->way[i].buffer)
 			abort();

@@ -408,12 +408,12 @@ struct park *park_new(struct ev_loop *loop, const struct park_config *config,
 	ev_idle_init(&p->spin, on_spin);
 	p->spin.data = p->look.data = p->soon.data = p;
 
-	if (!slot_hole(p, 4)) {
+	if (!slot_hole(p, 4, 0)) {
 		*why = "no black hole can be made on IPv4 loopback";
 		goto fail;
 	}
 	p->netns = socket_u64(p->holes[0][0].listener, SO_NETNS_COOKIE_);
-	(void)slot_hole(p, 6); /* a host without IPv6 has no use for it */
+	(void)slot_hole(p, 6, 0); /* a host without IPv6 has no use for it */
 	if (!control_open(p, config->socket, why))
 		goto fail;
 	questions_init(p);

@@ -192,7 +192,8 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 			return unable(LOCAL_NO_LOOPBACK, ENETUNREACH);
 		}
 	} else {
-		s->hole = slot_hole(p, to.family);
+		s->hole = slot_hole(p, to.family, bound.port);
+		s->bound_port = bound.port;
 		if (!s->hole) {
 			slot_release(p, s);
 			return unable(LOCAL_NO_LOOPBACK, ENETUNREACH);
@@ -249,24 +250,29 @@ static struct local_answer answer_verdict(struct park *p, const struct local_ask
 static struct local_answer answer_names(struct park *p, int fd)
 {
 	uint64_t cookie = socket_cookie(fd);
-	struct addr peer = socket_peer(fd), local = socket_local(fd), source;
+	struct addr peer = socket_peer(fd), local = socket_local(fd), source, named;
 	const struct addr *dest = NULL;
 	struct slot *s = slot_of_cookie(p, cookie);
 	struct memo *old;
 
 	p->stats.names_asked++;
-	if (s && peer.family ? addr_eq(&peer, &s->hole_at)
-			     : s && socket_tcp_state(fd) == TCP_SYN_SENT) {
+	/* Without a peer it is pending, or it has ended and keeps its local address. */
+	if (s && (peer.family ? addr_eq(&peer, &s->hole_at)
+			      : socket_tcp_state(fd) == TCP_SYN_SENT || addr_eq(&local, &s->local))) {
 		dest = &s->dest;
 	} else if ((old = memos_find(&p->old_names, cookie))) {
-		if (addr_eq(&peer, &old->hole) && addr_eq(&local, &old->local))
+		if ((!peer.family || addr_eq(&peer, &old->hole)) && addr_eq(&local, &old->local))
 			dest = &old->dest;
 	}
 	if (!dest)
 		return (struct local_answer){ .kind = LOCAL_NONE };
 	source = socket_source_towards(dest);
 	source.port = source.family ? local.port : 0;
-	return (struct local_answer){ .kind = LOCAL_NAMED, .addr = *dest, .local = source };
+	named = *dest;
+	/* The kernel keeps a scope with addresses of a link only. */
+	if (!addr_is_link_local(&named))
+		named.scope = 0;
+	return (struct local_answer){ .kind = LOCAL_NAMED, .addr = named, .local = source };
 }
 
 static void answer_forget(struct park *p, int fd)

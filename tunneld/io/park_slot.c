@@ -141,13 +141,25 @@ int slot_live(struct park *p, struct slot *s)
 	return fd;
 }
 
-struct hole *slot_hole(struct park *p, int family)
+/* A port that the application bound may be in use towards a hole already, and the kernel has only
+ * one connection of a 4-tuple. */
+static bool hole_has_port(const struct park *p, const struct hole *h, uint16_t port)
+{
+	for (uint32_t i = 0; i < p->slot_count; i++)
+		if (p->slots[i].state != FREE && p->slots[i].hole == h &&
+		    p->slots[i].bound_port == port)
+			return true;
+	return false;
+}
+
+struct hole *slot_hole(struct park *p, int family, uint16_t port)
 {
 	int f = family == 4 ? 0 : 1;
 	struct hole *best = NULL;
 
 	for (size_t i = 0; i < p->hole_count[f]; i++)
-		if (!best || p->holes[f][i].used < best->used)
+		if ((!best || p->holes[f][i].used < best->used) &&
+		    !(port && hole_has_port(p, &p->holes[f][i], port)))
 			best = &p->holes[f][i];
 	/* Not comfortable: dig one more. When that fails, the old ones still serve until the kernel
 	 * finds no port. */

@@ -39,6 +39,7 @@ struct slot {
 	park_id id;
 	uint64_t cookie;
 	struct addr dest, local, hole_at;
+	uint16_t bound_port;    /* by the application, before it connected; 0: none */
 	struct hole *hole;      /* NULL: EARLY */
 	int copy;               /* the application's socket, while pending; else -1 */
 	int end; /* our end, until it is the daemon's; EARLY: the door, then the accepted socket */
@@ -102,8 +103,9 @@ void slot_cancel(struct park *p, struct slot *s);
 /* The daemon has it from now on: its end, for on_stream(). */
 int slot_live(struct park *p, struct slot *s);
 void slot_count_failed(struct park *p, int error);
-/* The least used hole of a family, dug if need be; NULL: none can be. */
-struct hole *slot_hole(struct park *p, int family);
+/* The least used hole of a family, dug if need be; NULL: none can be. port: what the application has
+ * bound, 0: nothing; a hole that this port is not yet connected to. */
+struct hole *slot_hole(struct park *p, int family, uint16_t port);
 
 /* --- park.c --- */
 
