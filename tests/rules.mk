@@ -23,7 +23,7 @@ deps:
 # Sanitized, whatever SAN is outside; two jobs because a check machine is small.
 CHECK_B := $(if $(filter 1,$(SAN)),$(B),$(B)-san)
 check: deps
-	@$(MAKE) -s -j2 SAN=1 B=$(CHECK_B) all unit lab $(if $(wildcard tests/sim/*.c),sim-build)
+	@$(MAKE) -s -j2 SAN=1 B=$(CHECK_B) all unit lab script-build $(if $(wildcard tests/sim/*.c),sim-build)
 	@tests/check.sh $(CHECK_B) $(SEEDS)
 
 # Programs of the lab: the link emulator and small probes. Root rights are not needed to build them.
@@ -79,6 +79,16 @@ sim-scenarios: sim-build
 # Every controller and scheduler over a grid of rate, delay, loss and queue; fairness at a shared bottleneck.
 sim-grid: sim-build
 	@$(B)/tests/sim/sim --grid
+
+# Packet scripts, tests/script/README.md: all of them, or ONLY= some. self/ holds those that must fail.
+SCRIPT_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/script/*.c))
+SCRIPTS := $(sort $(filter-out tests/script/include/% tests/script/self/%,$(shell find tests/script -name '*.pkt')))
+.PHONY: script script-build
+script-build: $(B)/tests/script/script
+$(B)/tests/script/script: $(SCRIPT_OBJS) $(LIBS_ENGINE)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lm
+script: script-build
+	@tests/script/run.sh $(B)/tests/script/script $(or $(ONLY),$(SCRIPTS))
 
 # Fuzzers: tests/fuzz/fuzz_NAME.c, linked with FUZZ_DEPS_NAME. Under gcc each brings a main that tries random inputs and
 # replays files (tests/fuzz/fuzz_main.h); for libFuzzer see there. New seeds every run unless SEED says where to begin.
