@@ -27,11 +27,11 @@ check: deps
 	@tests/check.sh $(CHECK_B) $(SEEDS)
 
 # Programs of the lab: the link emulator and small probes. Root rights are not needed to build them.
-LAB_SRC := $(wildcard tests/system/*.c tests/bench/*.c)
+LAB_SRC := $(wildcard tests/system/*.c tests/bench/*.c tests/interop/*.c)
 LAB_BIN := $(LAB_SRC:%.c=$(B)/%)
 .PHONY: lab
 lab: $(LAB_BIN)
-$(B)/tests/system/% $(B)/tests/bench/%: LAB_LIBS = -lm
+$(B)/tests/system/% $(B)/tests/bench/% $(B)/tests/interop/%: LAB_LIBS = -lm
 $(LAB_BIN): $(B)/%: $(B)/%.o $(call lib,common)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LAB_LIBS)
 

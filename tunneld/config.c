@@ -470,7 +470,7 @@ static void read_client_role(struct place *p, void *to)
 	static const struct key keys[] = {
 		{ "socket",          read_socket_path, offsetof(struct config, client_socket),          false },
 		{ "socket_any_user", read_bool,        offsetof(struct config, client_socket_any_user), false },
-		{ "gateways",        read_gateways,    0,                                               true  },
+		{ "gateways",        read_gateways,    0,                                               false },
 		{ "paths",           read_paths,       0,                                               false },
 		{ "bypass",          read_cidrs,       offsetof(struct config, bypass),                 false },
 	};
@@ -555,10 +555,67 @@ static void read_status(struct place *p, void *to)
 	OBJECT(p, keys, to);
 }
 
+/* --- plain --- */
+
+static void read_cidr(struct place *p, void *to)
+{
+	const char *text = text_of(p);
+
+	if (text && cidr_parse(to, text) != ERR_OK)
+		complain(p, "must be an address block, as 10.0.0.0/8 or 2001:db8::/32");
+}
+
+static void read_plain_connect(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "to", read_cidr, 0, true },
+	};
+	struct config_cidrs *out = to;
+
+	if (!is_array(p, 0, 1024))
+		return;
+	out->list = calloc(json_array_size(p->json) + 1, sizeof *out->list);
+	if (!out->list) {
+		complain(p, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i);
+
+		OBJECT(&at, keys, &out->list[i]);
+	}
+	out->count = json_array_size(p->json);
+}
+
+static void read_plain_listen(struct place *p, void *to)
+{
+	static const struct key keys[] = {
+		{ "address", read_endpoint, offsetof(struct config_plain_listen, address), true },
+		{ "forward", read_endpoint, offsetof(struct config_plain_listen, forward), true },
+	};
+	struct config *c = to;
+
+	if (!is_array(p, 0, CONFIG_ADDRESSES_MAX))
+		return;
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i);
+
+		OBJECT(&at, keys, &c->plain_listen[i]);
+		for (size_t k = 0; k < i; k++)
+			if (c->plain_listen[i].address.family && addr_eq(&c->plain_listen[i].address, &c->plain_listen[k].address))
+				complain(&at, "has the address of item %zu", k);
+	}
+	c->plain_listen_count = (unsigned)json_array_size(p->json);
+}
+
 static void read_plain(struct place *p, void *to)
 {
-	(void)to;
-	complain(p, "the plain encapsulation is not in this version");
+	static const struct key keys[] = {
+		{ "connect", read_plain_connect, offsetof(struct config, plain_connect), false },
+		{ "listen",  read_plain_listen,  0,                                      false },
+	};
+
+	OBJECT(p, keys, to);
 }
 
 static void read_key_file(struct place *p, void *to)
@@ -594,7 +651,7 @@ static void read_key_file(struct place *p, void *to)
 static void read_root(struct place *p, struct config *c)
 {
 	static const struct key keys[] = {
-		{ "private_key_file", read_key_file,     0, true  },
+		{ "private_key_file", read_key_file,     0, false },
 		{ "gateway",          read_gateway_role, 0, false },
 		{ "client",           read_client_role,  0, false },
 		{ "plain",            read_plain,        0, false },
@@ -603,9 +660,24 @@ static void read_root(struct place *p, struct config *c)
 		{ "status",           read_status,       0, false },
 	};
 
+	struct place key = place_member(p, "private_key_file", NULL), client, gateways;
+	json_t *role;
+
 	OBJECT(p, keys, c);
-	if (json_is_object(p->json) && !json_object_get(p->json, "gateway") && !json_object_get(p->json, "client"))
-		complain(p, "has neither gateway nor client: there is nothing to do");
+	if (!json_is_object(p->json))
+		return;
+	role = json_object_get(p->json, "client");
+	if (!json_object_get(p->json, "gateway") && !role && !c->plain_listen_count)
+		complain(p, "has neither gateway nor client, nor plain.listen: there is nothing to do");
+	client = place_member(p, "client", role);
+	gateways = place_member(&client, "gateways", NULL);
+	if (json_is_object(role) && !json_object_get(role, "gateways") && !c->plain_connect.count)
+		complain(&gateways, "is missing, and there is no plain.connect either");
+	if (c->plain_connect.count && !role)
+		complain(p, "has plain.connect but no client: there is nobody to connect");
+	/* The plain form has no keys. */
+	if (!json_object_get(p->json, "private_key_file") && (c->gateway || json_object_get(role, "gateways")))
+		complain(&key, "is missing");
 }
 
 char *config_default_socket(const char *name)
@@ -680,6 +752,7 @@ void config_free(struct config *c)
 	free(c->client_socket);
 	free(c->gateways);
 	free(c->bypass.list);
+	free(c->plain_connect.list);
 	free(c->congestion);
 	free(c->scheduler);
 	free(c->status_socket);

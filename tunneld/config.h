@@ -38,6 +38,10 @@ struct config_path {              /* client.paths[]; either interface or address
 
 struct config_cidrs { struct cidr *list; size_t count; };
 
+struct config_plain_listen {      /* plain.listen[] */
+	struct addr address, forward;
+};
+
 struct config {
 	char *private_key_file;
 	uint8_t private_key[CONFIG_KEY_SIZE];
@@ -58,6 +62,10 @@ struct config {
 	struct config_path paths[CONFIG_PATHS_MAX];
 	unsigned path_count;
 	struct config_cidrs bypass;
+
+	struct config_cidrs plain_connect;
+	struct config_plain_listen plain_listen[CONFIG_ADDRESSES_MAX];
+	unsigned plain_listen_count;
 
 	char *congestion, *scheduler;
 	uint32_t uperf_timeout_ms, user_timeout_ms, uperf_l_limit_ms, uperf_u_limit_ms; /* 0: the protocol's default */

@@ -29,6 +29,32 @@ enum err daemon_event(struct daemon *d, struct event *ev)
 	return engine_input(d->engine, ev, d->now_us);
 }
 
+/* The same of the plain engine. */
+static bool plain_drain(struct daemon *d)
+{
+	struct action act;
+	int turn = 0;
+
+	while (turn < ACTIONS_A_TURN && engine_output(d->plain_engine, &act, d->now_us)) {
+		switch (act.kind) {
+		case ACT_SEND:
+			plain_segment(d, &act);
+			break;
+		case ACT_PORT_FREE:
+			plain_port_free(d, &act);
+			break;
+		default:
+			flow_action(d, d->plain_engine, &act);
+		}
+		if (++turn % ACTIONS_A_FLUSH == 0) {
+			plain_flush(d);
+			d->now_us = clock_now();
+		}
+	}
+	plain_flush(d);
+	return turn == ACTIONS_A_TURN;
+}
+
 /* Everything the engine wants now, then the datagrams leave. True: there is more, the sockets come first. */
 static bool drain(struct daemon *d)
 {
@@ -48,7 +74,7 @@ static bool drain(struct daemon *d)
 			break;
 		}
 		default:
-			flow_action(d, &act);
+			flow_action(d, d->engine, &act);
 		}
 		if (++turn % ACTIONS_A_FLUSH == 0) {
 			net_flush(d);
@@ -56,7 +82,7 @@ static bool drain(struct daemon *d)
 		}
 	}
 	net_flush(d);
-	return turn == ACTIONS_A_TURN;
+	return (d->plain_engine && plain_drain(d)) || turn == ACTIONS_A_TURN;
 }
 
 static void on_idle(void *owner)
@@ -78,6 +104,8 @@ static void on_idle(void *owner)
 		loop_end(d->loop);
 	}
 	next = usec_min(engine_deadline(d->engine), usec_min(net_deadline(d), d->waiting_deadline_us));
+	if (d->plain_engine)
+		next = usec_min(next, engine_deadline(d->plain_engine));
 	if (d->ending)
 		next = usec_min(next, d->end_us);
 	loop_time_set(d->loop, more ? d->now_us : next);
@@ -200,6 +228,8 @@ static void on_reload_signal(void *owner, int signal)
 	SWAP(struct config_cidrs, old->egress_allow, new->egress_allow);
 	SWAP(struct config_cidrs, old->egress_deny, new->egress_deny);
 	SWAP(struct config_cidrs, old->bypass, new->bypass);
+	if (old->plain_connect.count && new->plain_connect.count)
+		SWAP(struct config_cidrs, old->plain_connect, new->plain_connect);
 	use_egress(d);
 	if (d->park)
 		park_set_bypass(d->park, old->bypass.list, old->bypass.count);
@@ -209,26 +239,29 @@ static void on_reload_signal(void *owner, int signal)
 
 /* --- life --- */
 
-static bool engine_open(struct daemon *d, uint32_t paths_max)
+static struct engine *engine_open(struct daemon *d, enum segment_form form, uint32_t paths_max, bool listens)
 {
 	const struct config *c = d->config;
+	/* Each could take all, and seldom are there two: no more than half then, so that the limit is one. */
+	bool two = c->plain_connect.count + c->plain_listen_count && (c->gateway || c->gateway_count);
 	struct engine_config ec = {
-		.connections_max = c->connections_max, .paths_max = paths_max, .memory_max = c->memory_bytes,
+		.connections_max = c->connections_max, .paths_max = paths_max, .memory_max = c->memory_bytes / (two ? 2 : 1),
 		.congestion = c->congestion, .scheduler = c->scheduler, .checksum = c->checksum,
-		.fastclose = c->fastclose_ack ? FASTCLOSE_ACK : FASTCLOSE_RST, .form = SEGMENT_SEALED,
-		.gateway = c->gateway, .subflows_max = SUBFLOWS_MAX, .connect_timeout_us = CONNECT_TIMEOUT_US,
+		.fastclose = c->fastclose_ack ? FASTCLOSE_ACK : FASTCLOSE_RST, .form = form,
+		.gateway = listens, .subflows_max = SUBFLOWS_MAX, .connect_timeout_us = CONNECT_TIMEOUT_US,
 		.dead_timeout_us = DEAD_TIMEOUT_US, .close_timeout_us = CLOSE_TIMEOUT_US,
 		.uperf_timeout_ms = c->uperf_timeout_ms, .uperf_l_limit_ms = c->uperf_l_limit_ms,
 		.uperf_u_limit_ms = c->uperf_u_limit_ms, .user_timeout_ms = c->user_timeout_ms,
 		.counters = &d->counters,
 	};
+	struct engine *e;
 	uint8_t seed[32];
 
 	if (getrandom(seed, sizeof seed, 0) != sizeof seed)
-		return false;
-	d->engine = engine_new(&ec, seed, d->now_us);
+		return NULL;
+	e = engine_new(&ec, seed, d->now_us);
 	memset(seed, 0, sizeof seed);
-	return d->engine != NULL;
+	return e;
 }
 
 static bool seal_open(struct daemon *d)
@@ -242,6 +275,9 @@ static bool seal_open(struct daemon *d)
 	uint8_t seed[32];
 
 	if (getrandom(seed, sizeof seed, 0) != sizeof seed)
+		return false;
+	/* Plain form has no peers with keys: none is asked for, and what seal/ gets has never been told to anybody. */
+	if (!d->config->private_key_file && getrandom(d->config->private_key, KEY_SIZE, 0) != KEY_SIZE)
 		return false;
 	d->seal = seal_new(&sc, seed, d->now_us);
 	memset(seed, 0, sizeof seed);
@@ -281,13 +317,17 @@ static int open_all(struct daemon *d)
 	for (size_t i = 0; i < c->client_count; i++)
 		if (!peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
 			return 1;
-	if (!engine_open(d, d->peers_max * PATHS_PER_PEER < PATHS_MAX ? d->peers_max * PATHS_PER_PEER : PATHS_MAX)) {
+	d->engine = engine_open(d, SEGMENT_SEALED,
+				d->peers_max * PATHS_PER_PEER < PATHS_MAX ? d->peers_max * PATHS_PER_PEER : PATHS_MAX, c->gateway);
+	if (c->plain_connect.count || c->plain_listen_count)
+		d->plain_engine = engine_open(d, SEGMENT_PLAIN, PLAIN_PATHS_MAX, c->plain_listen_count);
+	if (!d->engine || (!d->plain_engine && (c->plain_connect.count || c->plain_listen_count))) {
 		log_line(LOG_ERROR, "the engine cannot start: out of memory for %u connections?", c->connections_max);
 		return 1;
 	}
 	d->egress.counters = &d->counters;
 	use_egress(d);
-	if (flow_open_all(d) || net_open(d))
+	if (flow_open_all(d) || net_open(d) || plain_open(d))
 		return 1;
 	d->http = http_new(d->loop, c->status_socket, &c->status_http, status_answer, d, &why);
 	if (!d->http) {
@@ -310,6 +350,9 @@ static void close_all(struct daemon *d)
 		flow_close_all(d);
 	if (d->paths)
 		net_close(d);
+	plain_close(d);
+	if (d->plain_engine)
+		engine_free(d->plain_engine);
 	if (d->engine)
 		engine_free(d->engine);
 	if (d->seal)

@@ -34,7 +34,7 @@ static void state(struct daemon *d, struct flow *f, enum flow_state now)
 	f->state = now;
 }
 
-static struct flow *flow_new(struct daemon *d, enum flow_state as, const struct addr *destination)
+static struct flow *flow_new(struct daemon *d, struct engine *engine, enum flow_state as, const struct addr *destination)
 {
 	struct flow *f = d->free_flow;
 	uint32_t index, generation;
@@ -46,7 +46,7 @@ static struct flow *flow_new(struct daemon *d, enum flow_state as, const struct 
 	d->free_flow = f->next;
 	index = f->index;
 	generation = f->generation + 1;
-	*f = (struct flow){ .daemon = d, .index = index, .generation = generation ? generation : 1, .destination = *destination };
+	*f = (struct flow){ .daemon = d, .engine = engine, .index = index, .generation = generation ? generation : 1, .destination = *destination };
 	f->stream.fd = f->dial.fd = -1;
 	f->since_us = d->now_us;
 	f->give_up_us = USEC_NEVER;
@@ -105,14 +105,22 @@ static void flow_free(struct daemon *d, struct flow *f)
 	d->flow_count--;
 }
 
+static enum err flow_event(struct flow *f, struct event *ev) { return engine_input(f->engine, ev, f->daemon->now_us); }
+
+/* Who is at the other end, for a log line. */
+static const char *peer_text(const struct flow *f)
+{
+	return f->engine == f->daemon->engine ? f->daemon->peers[f->peer].name : "plain";
+}
+
 /* --- ends --- */
 
-static void engine_abort(struct daemon *d, struct flow *f)
+static void engine_abort(struct flow *f)
 {
 	struct event ev = { .kind = EV_ABORT, .conn = f->conn };
 
 	if (f->conn)
-		(void)daemon_event(d, &ev);
+		(void)flow_event(f, &ev);
 	f->conn = 0;
 }
 
@@ -139,7 +147,7 @@ static void stream_died(struct daemon *d, struct flow *f)
 	stream_close(&f->stream);
 	if (f->park)
 		park_closed(d->park, f->park);
-	engine_abort(d, f);
+	engine_abort(f);
 	flow_free(d, f);
 }
 
@@ -163,7 +171,7 @@ static bool deliver(struct daemon *d, struct flow *f)
 	struct iovec iov[STRETCHES];
 	unsigned count;
 
-	while ((count = engine_readable_stretches(d->engine, f->conn, waiting, STRETCHES))) {
+	while ((count = engine_readable_stretches(f->engine, f->conn, waiting, STRETCHES))) {
 		struct event ev = { .kind = EV_CONSUMED, .consumed = { .conn = f->conn } };
 		size_t total = iovecs(iov, waiting, count), n;
 		enum stream_result r = stream_writev(&f->stream, iov, count, &n);
@@ -175,7 +183,7 @@ static bool deliver(struct daemon *d, struct flow *f)
 		if (n) {
 			f->bytes_out += n;
 			ev.consumed.len = n;
-			(void)daemon_event(d, &ev);
+			(void)flow_event(f, &ev);
 		}
 		if (n < total) {
 			f->full = true;
@@ -195,7 +203,7 @@ static bool read_once(struct daemon *d, struct flow *f)
 	struct stretch space[STRETCHES];
 	struct iovec iov[STRETCHES];
 	uint32_t want = f->read_bytes ? f->read_bytes : READ_LEAST;
-	unsigned count = engine_write_space(d->engine, f->conn, space, STRETCHES, want, d->now_us);
+	unsigned count = engine_write_space(f->engine, f->conn, space, STRETCHES, want, d->now_us);
 	enum stream_result r;
 	size_t total;
 
@@ -206,7 +214,7 @@ static bool read_once(struct daemon *d, struct flow *f)
 	}
 	total = iovecs(iov, space, count);
 	r = stream_readv(&f->stream, iov, count, &ev.write.len);
-	(void)daemon_event(d, &ev); /* also where there was nothing: the pages go back */
+	(void)flow_event(f, &ev); /* also where there was nothing: the pages go back */
 	switch (r) {
 	case STREAM_AGAIN:
 		return false;
@@ -217,7 +225,7 @@ static bool read_once(struct daemon *d, struct flow *f)
 		f->read_ended = true;
 		stream_want_read(&f->stream, false);
 		ev = (struct event){ .kind = EV_SHUTDOWN, .conn = f->conn };
-		(void)daemon_event(d, &ev);
+		(void)flow_event(f, &ev);
 		return false;
 	case STREAM_OK:
 		break;
@@ -269,7 +277,7 @@ static void opened(struct daemon *d, struct flow *f, int fd)
 
 	if (error) {
 		log_line(LOG_WARN, "%s: %s", TEXT(&f->destination), strerror(error));
-		engine_abort(d, f);
+		engine_abort(f);
 		if (f->park)
 			park_closed(d->park, f->park);
 		flow_free(d, f);
@@ -296,7 +304,7 @@ static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
 
 	state(d, f, FLOW_OPENING);
 	f->peer = gateway;
-	err = daemon_event(d, &ev);
+	err = flow_event(f, &ev);
 	if (err != ERR_OK) {
 		log_line(LOG_WARN, "%s: the engine refuses: %s", TEXT(&f->destination), err_text(err));
 		local_reset(d, f, err == ERR_FULL ? OPEN_NO_RESOURCES : OPEN_NO_PATH);
@@ -316,17 +324,19 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 {
 	struct daemon *d = ctx;
 	struct addr to = addr_unmap(dest);
+	bool is_plain;
 	struct flow *f;
-	peer_id gateway;
+	peer_id gateway = 0;
 
 	d->now_us = clock_now();
 	count(&d->counters, CNT_ConnectsAsked);
-	if (d->ending || !net_any_path(d)) {
+	is_plain = plain_connects(d, &to);
+	if (d->ending || (!is_plain && !net_any_path(d))) {
 		count(&d->counters, CNT_ConnectsFailed);
 		park_unable(d->park, id, d->ending ? ECONNREFUSED : ENETUNREACH, LOCAL_NO_TUNNEL);
 		return;
 	}
-	f = flow_new(d, FLOW_WAITING, &to);
+	f = flow_new(d, is_plain ? d->plain_engine : d->engine, FLOW_WAITING, &to);
 	if (!f) {
 		count(&d->counters, CNT_ConnectsFailed);
 		park_fail(d->park, id, ENOBUFS);
@@ -335,7 +345,7 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	park_known(d, f, id);
 	f->pid = who->pid;
 	memcpy(f->comm, who->comm, sizeof f->comm);
-	if (net_gateway(d, &gateway)) {
+	if (is_plain || net_gateway(d, &gateway)) {
 		connect_flow(d, f, gateway);
 		return;
 	}
@@ -363,7 +373,7 @@ static void on_park_cancel(void *ctx, park_id id)
 	if (!f)
 		return;
 	d->now_us = clock_now();
-	engine_abort(d, f);
+	engine_abort(f);
 	flow_free(d, f);
 }
 
@@ -411,7 +421,7 @@ static void dialled_event(struct daemon *d, struct flow *f, enum open_result res
 
 	if (result != OPEN_OK)
 		count(&d->counters, CNT_DialsFailed);
-	if (daemon_event(d, &ev) == ERR_OK && result == OPEN_OK)
+	if (flow_event(f, &ev) == ERR_OK && result == OPEN_OK)
 		return;
 	f->conn = 0;
 	local_reset(d, f, result);
@@ -424,7 +434,7 @@ static void on_dialled(void *owner, int fd, int error)
 
 	d->now_us = clock_now();
 	if (error) {
-		log_line(LOG_DEBUG, "%s for %s: %s", TEXT(&f->destination), d->peers[f->peer].name, strerror(error));
+		log_line(LOG_DEBUG, "%s for %s: %s", TEXT(&f->destination), peer_text(f), strerror(error));
 		dialled_event(d, f, verdict_of_errno(error), verdict_icmp_code(error));
 		return;
 	}
@@ -438,22 +448,25 @@ static void on_dialled(void *owner, int fd, int error)
 	dialled_event(d, f, OPEN_OK, 0);
 }
 
-static void dial(struct daemon *d, const struct action *act)
+static void dial(struct daemon *d, struct engine *from, const struct action *act)
 {
-	struct flow *f = flow_new(d, FLOW_DIALLING, &act->dial.destination);
+	bool is_plain = from == d->plain_engine;
+	const struct addr *to = is_plain ? plain_forward(d, &act->dial.destination) : &act->dial.destination;
+	struct flow *f = to ? flow_new(d, from, FLOW_DIALLING, to) : NULL;
 	struct event refused = { .kind = EV_DIALLED, .dialled = { .conn = act->conn, .result = OPEN_NO_RESOURCES, .icmp_code = 1 } };
 	const char *why;
 	int error;
 
 	if (!f || d->ending) {
-		(void)daemon_event(d, &refused);
+		(void)!engine_input(from, &refused, d->now_us);
 		if (f)
 			flow_free(d, f);
 		return;
 	}
 	f->conn = act->conn;
 	f->peer = act->dial.peer;
-	why = egress_refuses(&d->egress, &f->destination);
+	/* What plain.listen forwards to is of the config, not of the peer's choice. */
+	why = is_plain ? NULL : egress_refuses(&d->egress, &f->destination);
 	if (why) {
 		log_line(LOG_INFO, "refused %s for %s: %s", TEXT(&f->destination), d->peers[f->peer].name, why);
 		dialled_event(d, f, OPEN_PROHIBITED, 13);
@@ -470,27 +483,27 @@ static void dial(struct daemon *d, const struct action *act)
 /* --- from the engine --- */
 
 /* While it dials the engine does not know our name for it. */
-static struct flow *flow_of_action(struct daemon *d, const struct action *act)
+static struct flow *flow_of_action(struct daemon *d, const struct engine *from, const struct action *act)
 {
 	struct flow *f = flow_of_host(d, act->host);
 
-	if (f && f->conn == act->conn)
+	if (f && f->conn == act->conn && f->engine == from)
 		return f;
 	for (uint32_t i = 0; d->flow_states[FLOW_DIALLING] && i < d->config->connections_max; i++)
-		if (d->flows[i].state == FLOW_DIALLING && d->flows[i].conn == act->conn)
+		if (d->flows[i].state == FLOW_DIALLING && d->flows[i].conn == act->conn && d->flows[i].engine == from)
 			return &d->flows[i];
 	return NULL;
 }
 
-void flow_action(struct daemon *d, const struct action *act)
+void flow_action(struct daemon *d, struct engine *from, const struct action *act)
 {
 	struct flow *f;
 
 	if (act->kind == ACT_DIAL) {
-		dial(d, act);
+		dial(d, from, act);
 		return;
 	}
-	f = flow_of_action(d, act);
+	f = flow_of_action(d, from, act);
 	if (!f)
 		return; /* ended here while the engine was telling */
 	switch (act->kind) {
@@ -563,9 +576,9 @@ void flow_abort_peer(struct daemon *d, peer_id peer)
 	for (uint32_t i = 0; i < d->config->connections_max; i++) {
 		struct flow *f = &d->flows[i];
 
-		if (f->state == FLOW_FREE || f->state == FLOW_WAITING || f->peer != peer)
+		if (f->state == FLOW_FREE || f->state == FLOW_WAITING || f->peer != peer || f->engine != d->engine)
 			continue;
-		engine_abort(d, f);
+		engine_abort(f);
 		/* Not yet answered: a kernel would have gone on sending its SYN. */
 		if (f->state == FLOW_OPENING)
 			wait_for_gateway(d, f);
@@ -579,7 +592,7 @@ void flow_abort_every(struct daemon *d)
 	for (uint32_t i = 0; i < d->config->connections_max; i++) {
 		if (d->flows[i].state == FLOW_FREE)
 			continue;
-		engine_abort(d, &d->flows[i]);
+		engine_abort(&d->flows[i]);
 		local_reset(d, &d->flows[i], OPEN_REFUSED);
 	}
 }
@@ -591,7 +604,7 @@ void flow_stop_accepting(struct daemon *d)
 
 		/* Not yet opened: refused, as by a machine that shuts down. */
 		if (f->state == FLOW_WAITING || f->state == FLOW_OPENING || f->state == FLOW_DIALLING) {
-			engine_abort(d, f);
+			engine_abort(f);
 			local_reset(d, f, OPEN_REFUSED);
 		}
 	}

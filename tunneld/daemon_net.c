@@ -358,6 +358,7 @@ static void read_interfaces(struct daemon *d)
 	}
 	if (d->config->client)
 		paths_refresh(d->paths, &d->interfaces, d->now_us);
+	plain_refresh(d);
 }
 
 static void on_interfaces(void *owner)
@@ -428,7 +429,7 @@ int net_open(struct daemon *d)
 	if (error)
 		log_line(LOG_WARN, "no news of interfaces: %s", strerror(error));
 	read_interfaces(d);
-	if (d->config->client && !net_any_path(d))
+	if (d->config->gateway_count && !net_any_path(d))
 		log_line(LOG_WARN, "no path to any gateway yet: no interface is up with an address and a route");
 	return 0;
 }

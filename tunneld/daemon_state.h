@@ -29,6 +29,7 @@ enum flow_state {
 /* One application stream: a local connection tied to a connection of the engine. */
 struct flow {
 	struct daemon *daemon;
+	struct engine *engine;      /* which of the two carries it */
 	enum flow_state state;
 	uint32_t index, generation; /* together the engine's `host` value of it */
 	struct flow *next;          /* among the free; or in its park bucket */
@@ -77,6 +78,8 @@ struct daemon {
 
 	struct seal *seal;
 	struct engine *engine;
+	struct engine *plain_engine; /* NULL: plain form is not used */
+	struct plain *plain;        /* daemon_plain.c's own */
 	struct paths *paths;
 	struct peer *peers;         /* by seal_peer, which is the engine's peer_id too */
 	uint32_t peers_max;
@@ -120,10 +123,23 @@ bool net_gateway(struct daemon *d, peer_id *out);
 bool net_any_path(struct daemon *d);
 void net_peer_gone(struct daemon *d, peer_id peer, bool tell);
 
+/* --- daemon_plain.c: the plain encapsulation --- */
+enum { PLAIN_PATHS_MAX = 64 };
+int plain_open(struct daemon *d); /* 0, or 1 with the reason on stderr */
+void plain_close(struct daemon *d);
+void plain_refresh(struct daemon *d); /* interfaces or addresses have changed */
+void plain_segment(struct daemon *d, const struct action *act);
+void plain_port_free(struct daemon *d, const struct action *act);
+void plain_flush(struct daemon *d);
+/* Do connects to that destination go out in plain form? */
+bool plain_connects(const struct daemon *d, const struct addr *destination);
+/* Where what was opened towards that address of ours is forwarded to; NULL: nowhere. */
+const struct addr *plain_forward(const struct daemon *d, const struct addr *local);
+
 /* --- daemon_flow.c: local streams --- */
 int flow_open_all(struct daemon *d);
 void flow_close_all(struct daemon *d);
-void flow_action(struct daemon *d, const struct action *act);
+void flow_action(struct daemon *d, struct engine *from, const struct action *act);
 void flow_time(struct daemon *d);
 void flow_gateway_ready(struct daemon *d); /* those that wait may go */
 void flow_abort_peer(struct daemon *d, peer_id peer);
@@ -131,7 +147,7 @@ void flow_abort_every(struct daemon *d);
 void flow_stop_accepting(struct daemon *d);
 extern const struct stream_events flow_stream_events;
 
-/* Into the engine; its refusals are counted by itself. */
+/* Into the sealed engine; its refusals are counted by itself. */
 enum err daemon_event(struct daemon *d, struct event *ev);
 
 #endif

@@ -378,11 +378,11 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		return ERR_OK;
 	case EV_PORT_TAKEN:
 		return port_taken(e, ev, now_us);
-	case EV_NO_ROUTE:
-		s = sub_of_event(e, ev->no_route.path, ev->no_route.local_port, &ev->no_route.remote);
+	case EV_LOST:
+		s = sub_of_event(e, ev->lost.path, ev->lost.local_port, &ev->lost.remote);
 		if (!s)
 			return ERR_UNKNOWN;
-		pm_no_route(s, now_us);
+		pm_lost(s, ev, now_us);
 		return ERR_OK;
 	case EV_DIALLED:
 		c = engine_conn_of_host(e, ev->dialled.conn);

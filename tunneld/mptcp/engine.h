@@ -69,7 +69,7 @@ enum event_kind {
 	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
 	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now */
 	EV_PORT_TAKEN, /* port: plain form: the port that an ACT_SEND would have begun to use is not to be had; the subflow takes another */
-	EV_NO_ROUTE,  /* no_route: plain form: nothing can be sent there from that path; what is being opened tries elsewhere */
+	EV_LOST,      /* lost: plain form: a segment could not be sent, or somebody on its way says that it was lost, and why */
 	EV_TIME,      /* nothing but the time */
 };
 
@@ -104,7 +104,15 @@ struct event {
 			struct addr remote;
 		} segment;
 		struct { path_id path; uint16_t local_port; } port;
-		struct { path_id path; uint16_t local_port; struct addr remote; } no_route;
+		struct {
+			path_id path;
+			uint16_t local_port;
+			bool has_seq;          /* seq: of the lost segment, as it was quoted */
+			uint16_t mtu_payload;  /* it was too big, and this may be the largest (header included); 0: that was not it */
+			uint32_t seq;
+			struct addr remote;
+			enum open_result why;  /* where it was not its size: ends what is being opened and has no other path */
+		} lost;
 		struct {
 			peer_id peer;
 			uint64_t host;

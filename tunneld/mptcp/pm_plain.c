@@ -155,13 +155,25 @@ void pm_new_port(struct sub *s, usec_t now_us)
 	syn_again(s, now_us);
 }
 
-void pm_no_route(struct sub *s, usec_t now_us)
+void pm_lost(struct sub *s, const struct event *ev, usec_t now_us)
 {
 	struct conn *c = s->conn;
 	struct engine *e = c->engine;
+	struct ssn seq = ssn_of(ev->lost.seq);
 
+	/* RFC 5927 4.1: what is not in flight cannot have been lost. */
+	if (ev->lost.has_seq && (ssn_lt(seq, s->sf.snd_una) || !ssn_lt(seq, s->sf.snd_nxt))) {
+		count(e->counters, CNT_IcmpNotInFlight);
+		return;
+	}
+	if (ev->lost.mtu_payload) {
+		subflow_too_big(&s->sf, (uint16_t)(ev->lost.mtu_payload - segment_header_fixed(e->config.form)), now_us);
+		s->want_out = true;
+		engine_ready(c);
+		return;
+	}
 	if (s->stage != SUB_OPENING || !s->initiator)
-		return; /* what is open may find its way again; else its timers end it */
+		return; /* RFC 9293 3.9.2.2: a soft error: what is open may find its way again; else its timers end it */
 	count(e->counters, CNT_NoRoute);
 	if (s->join) {
 		path_id path = s->path;
@@ -174,7 +186,7 @@ void pm_no_route(struct sub *s, usec_t now_us)
 	}
 	/* Every path has its turn; with the last it is the answer. */
 	if (++s->no_routes >= e->config.paths_max || !pm_race(s)) {
-		conn_fail(c, OPEN_NET_UNREACHABLE, 0, false, now_us);
+		conn_fail(c, ev->lost.why, 0, false, now_us);
 		return;
 	}
 	syn_again(s, now_us);

@@ -105,6 +105,23 @@ void subflow_set_mss(struct subflow *sf, uint16_t mss)
 		sf->cc.mss = sf->snd_mss = payload;
 }
 
+void subflow_too_big(struct subflow *sf, uint16_t mss, usec_t now_us)
+{
+	struct scoreboard *b = &sf->board;
+
+	if (mss < MSS_LEAST)
+		mss = MSS_LEAST;
+	if (sf->state == SF_CLOSED || mss >= sf->config.mss)
+		return;
+	count(sf->config.counters, CNT_MssLowered);
+	subflow_set_mss(sf, mss);
+	for (uint32_t p = b->head; p != b->tail; p++)
+		if (board_at(b, p)->len > sf->snd_mss && !(board_at(b, p)->flags & SENT_SACKED))
+			board_mark_lost(b, p);
+	if (board_count(b))
+		subflow_arm_rto(sf, now_us);
+}
+
 void subflow_window_told(struct subflow *sf, uint32_t wnd)
 {
 	if (wnd <= sf->snd_wnd || sf->state == SF_CLOSED)

@@ -248,6 +248,12 @@ void subflow_path_alive(struct subflow *sf, usec_t now_us);
 /* The path's limit changed: what is cut from now on, retransmissions too, obeys it. */
 void subflow_set_mss(struct subflow *sf, uint16_t mss);
 
+/*
+ * A segment larger than this many bytes (payload and options) does not fit the path (RFC 8201, RFC 1191): what is cut from now
+ * on is smaller, and what was sent larger goes again at once. There is a least, whoever says less.
+ */
+void subflow_too_big(struct subflow *sf, uint16_t mss, usec_t now_us);
+
 /* The peer told its window elsewhere, to be as many bytes by now: MPTCP's subflows share one, RFC 8684 3.3.1. Only ever opens. */
 void subflow_window_told(struct subflow *sf, uint32_t wnd);
 

@@ -9,6 +9,7 @@ enum { PORTS = 4, FIXED = 12 /* data offset .. acknowledgement */, OFFSET_MIN = 
 
 static size_t align4(size_t n) { return (n + 3) & ~(size_t)3; }
 static size_t fixed_size(enum segment_form form) { return form == SEGMENT_SEALED ? PORTS + FIXED : FIXED; }
+size_t segment_header_fixed(enum segment_form form) { return fixed_size(form); }
 
 static enum err options_parse(struct segment *out, const uint8_t *p, const uint8_t *end)
 {

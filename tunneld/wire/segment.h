@@ -84,6 +84,9 @@ size_t segment_options_size(const struct segment *s);
 /* Header size for the form, options included and padded. */
 size_t segment_header_size(const struct segment *s, enum segment_form form);
 
+/* The header without any option. */
+size_t segment_header_fixed(enum segment_form form);
+
 /* The first option of that subtype, or NULL. */
 const struct mptcp_option *segment_mptcp(const struct segment *s, enum mptcp_subtype subtype);
 

@@ -137,7 +137,7 @@ static void test_a_wrong_value_is_told_with_its_path(void)
 		"t.json: $.client.paths[1].interface: must be a string\n");
 	refused("[]", "t.json: $: must be an object\n");
 	refused("{ \"private_key_file\": \"{DIR}/key\" }",
-		"t.json: $: has neither gateway nor client: there is nothing to do\n");
+		"t.json: $: has neither gateway nor client, nor plain.listen: there is nothing to do\n");
 }
 
 static void test_all_complaints_come_at_once(void)
@@ -199,10 +199,33 @@ static void test_status_is_for_this_machine_only(void)
 		"t.json: $.status.http: must be a loopback address: what it shows is not for others\n");
 }
 
-static void test_what_is_not_built_is_not_swallowed(void)
+static void test_plain_needs_no_gateway_and_no_key(void)
 {
-	refused(GATEWAY(", \"plain\": { \"connect\": [] }"),
-		"t.json: $.plain: the plain encapsulation is not in this version\n");
+	struct config *c = read_it("{ \"client\": {}, \"plain\": { \"connect\": [ { \"to\": \"10.1.0.0/16\" } ],"
+				   " \"listen\": [ { \"address\": \"[::]:80\", \"forward\": \"127.0.0.1:8080\" } ] } }");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_STRING_EQUAL(said, "");
+	CU_ASSERT_TRUE(c->client && c->paths_auto);
+	CU_ASSERT_EQUAL_FATAL(c->plain_connect.count, 1);
+	CU_ASSERT_EQUAL(c->plain_connect.list[0].bits, 16);
+	CU_ASSERT_EQUAL_FATAL(c->plain_listen_count, 1);
+	CU_ASSERT_EQUAL(c->plain_listen[0].address.family, 6);
+	CU_ASSERT_EQUAL(c->plain_listen[0].forward.port, 8080);
+	config_free(c);
+}
+
+static void test_plain_is_told_what_it_lacks(void)
+{
+	refused("{ \"client\": {}, \"plain\": { \"connect\": [] } }",
+		"t.json: $.client.gateways: is missing, and there is no plain.connect either\n");
+	refused("{ \"plain\": { \"connect\": [ { \"to\": \"10.1.0.0/16\" } ],"
+		" \"listen\": [ { \"address\": \"0.0.0.0\", \"forward\": \"127.0.0.1:80\" } ] } }",
+		"t.json: $.plain.listen[0].address: must have a port, as in 0.0.0.0:4500\n"
+		"t.json: $: has plain.connect but no client: there is nobody to connect\n");
+	refused("{ \"plain\": { \"connect\": [ { \"to\": \"10.1.0.0/33\" }, {} ] }, \"client\": {} }",
+		"t.json: $.plain.connect[0].to: must be an address block, as 10.0.0.0/8 or 2001:db8::/32\n"
+		"t.json: $.plain.connect[1].to: is missing\n");
 }
 
 static void test_a_key_others_can_read_is_warned_about(void)
@@ -271,7 +294,7 @@ static int run(void)
 		T(test_two_clients_do_not_share_a_key),
 		T(test_numbers_have_their_limits),
 		T(test_status_is_for_this_machine_only),
-		T(test_what_is_not_built_is_not_swallowed),
+		T(test_plain_needs_no_gateway_and_no_key), T(test_plain_is_told_what_it_lacks),
 		T(test_a_key_others_can_read_is_warned_about),
 		T(test_the_examples_are_accepted_but_for_their_key_files),
 	};

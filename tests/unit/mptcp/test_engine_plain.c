@@ -81,20 +81,21 @@ static void test_an_open_tries_every_path_and_fails_when_none_leads_there(void)
 	connect_to(&n);
 	for (int tries = 0; tries < 8 && !n.side[0].result; tries++) {
 		while (engine_output(n.side[0].e, &a, n.now)) {
-			struct event ev = { .kind = EV_NO_ROUTE };
+			struct event ev = { .kind = EV_LOST };
 
 			if (a.kind != ACT_SEND) {
 				act(&n, 0, &a);
 				continue;
 			}
-			ev.no_route.path = a.send.path;
-			ev.no_route.local_port = a.send.local_port;
-			ev.no_route.remote = *a.send.remote;
+			ev.lost.why = OPEN_HOST_UNREACHABLE;
+			ev.lost.path = a.send.path;
+			ev.lost.local_port = a.send.local_port;
+			ev.lost.remote = *a.send.remote;
 			n.sent[a.send.path]++;
 			CU_ASSERT_EQUAL(engine_input(n.side[0].e, &ev, n.now), ERR_OK);
 		}
 	}
-	CU_ASSERT_EQUAL(n.side[0].result, OPEN_NET_UNREACHABLE);
+	CU_ASSERT_EQUAL(n.side[0].result, OPEN_HOST_UNREACHABLE);
 	CU_ASSERT_TRUE(n.sent[0] && n.sent[1]);
 	nothing_left(&n);
 	stop(&n);
