@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tunneld/mptcp/conn.h"
 
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 #include "tunneld/mptcp/token.h"
 
@@ -92,7 +93,7 @@ void conn_remote_key(struct conn *c, uint64_t key)
 	c->remote_key_known = true;
 	token_of_key(key, &c->remote_token, &idsn);
 	reorder_init(&c->reorder, dsn_add(idsn, 1));
-	c->rcv_edge = c->rcv_told = c->round_start = c->reorder.next;
+	c->rcv_edge = c->rcv_told = c->ack_told = c->round_start = c->reorder.next;
 	conn_update_rcv_edge(c);
 }
 
@@ -318,6 +319,7 @@ void conn_check(const struct conn *c)
 		struct ssn at = s->sent.count ? sent_map_at(&s->sent, 0)->seq : s->sf.snd_nxt;
 
 		assert(s->conn == c);
+		assert(!conn_map_left(s) || (dsn_leq(c->queue.start, conn_map_next(s)) && dsn_leq(conn_map_next(s), c->snd_nxt)));
 		for (uint32_t k = 0; k < s->sent.count; k++) {
 			const struct sent_range *r = sent_map_at(&s->sent, k);
 

@@ -69,6 +69,7 @@ struct sub {
 	usec_t dead_since_us;               /* since when its path is not up; USEC_NEVER */
 	struct sent_map sent;
 	struct mappings mappings;
+	struct { struct ssn seq; struct dsn dsn; uint32_t len; uint16_t segs; } map; /* conn_map.c: what the newest mapping covers */
 	struct dsn copied;                  /* redundant scheduler: it has carried all below */
 	uint64_t other_path_segs;           /* arrived on another path than ours */
 	const char *end;                    /* why it ends, for those who ask; NULL: nothing special */
@@ -150,6 +151,7 @@ struct conn {
 	struct reorder reorder;
 	struct dsn rcv_edge;       /* right edge we may accept and announce: never moves left */
 	struct dsn rcv_told;       /* right edge last announced */
+	struct dsn ack_told;       /* DATA_ACK last sent */
 	uint64_t rcv_limit;
 	bool peer_fin;             /* DATA_FIN seen, at peer_fin_dsn */
 	struct dsn peer_fin_dsn;

@@ -19,8 +19,11 @@ void conn_free_acked(struct conn *c)
 	struct dsn low = c->snd_una;
 
 	/* RFC 8684 3.3.1: kept until it is acknowledged as data and on every subflow it was sent on. */
-	for (uint8_t i = 0; i < c->sub_count; i++)
+	for (uint8_t i = 0; i < c->sub_count; i++) {
 		low = dsn_min(low, sent_map_lowest(&c->subs[i]->sent, low));
+		if (conn_map_left(c->subs[i]))
+			low = dsn_min(low, conn_map_next(c->subs[i]));
+	}
 	send_queue_free_to(&c->queue, &c->engine->pool, low);
 }
 

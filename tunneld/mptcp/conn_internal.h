@@ -42,6 +42,22 @@ uint32_t conn_options_room(const struct sub *s);
 uint32_t conn_relative_out(const struct sub *s, struct ssn seq);
 void conn_option_mapping(const struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin);
 bool conn_fin_ready(const struct conn *c);
+/* Has the DATA_ACK or the window moved since the peer was last told? */
+bool conn_ack_news(const struct conn *c);
+uint32_t conn_ack_room(const struct conn *c); /* bytes of options of a DATA_ACK alone */
+void conn_option_data_ack(const struct sub *s, struct segment *seg);
+
+/* --- conn_map.c --- */
+/* Bytes that the subflow's next sequence numbers are promised to by a mapping already told, and from where on. */
+uint32_t conn_map_left(const struct sub *s);
+struct dsn conn_map_next(const struct sub *s);
+/*
+ * *len bytes from `from` are to go on s: declares a mapping if none is open, cuts *len to what it covers, and says how many
+ * bytes of options the next segment will have.
+ */
+uint32_t conn_map_begin(struct sub *s, struct dsn from, uint32_t *len, usec_t now_us);
+/* The options of a segment with payload. */
+void conn_map_put(struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin);
 void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us);
 
 #endif

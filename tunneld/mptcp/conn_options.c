@@ -117,7 +117,7 @@ void conn_option_mapping(const struct sub *s, struct segment *seg, const struct 
 	struct conn *c = s->conn;
 	struct mptcp_option opt;
 	uint32_t ssn = conn_relative_out(s, d->seq);
-	uint16_t len = (uint16_t)(d->len + fin);
+	uint16_t len = (uint16_t)(d->len + fin); /* at most MAP_BYTES_MAX of conn_map.c */
 
 	if (conn_keys_owed(s) && ssn == 1) {
 		opt = both_keys(c);
@@ -143,6 +143,20 @@ void conn_option_mapping(const struct sub *s, struct segment *seg, const struct 
 	opt.dss.has_checksum = c->checksum;
 	if (c->checksum)
 		opt.dss.checksum = dss_checksum(d->tag, ssn, len, send_queue_sum(&c->queue, dsn_of(d->tag), d->len));
+	put_option(seg, &opt);
+}
+
+bool conn_ack_news(const struct conn *c)
+{
+	return c->remote_key_known && (dsn_lt(c->ack_told, data_ack_of(c)) || dsn_lt(c->rcv_told, c->rcv_edge));
+}
+
+uint32_t conn_ack_room(const struct conn *c) { return c->peer_dsn64 ? 12 : 8; }
+
+void conn_option_data_ack(const struct sub *s, struct segment *seg)
+{
+	struct mptcp_option opt = dss_of(s->conn);
+
 	put_option(seg, &opt);
 }
 

@@ -106,8 +106,7 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		conn_option_third_ack(s, seg);
 	} else if (d->len) {
 		s->signal_row = 0;
-		conn_option_mapping(s, seg, d, fin);
-		conn_announce_put(s, seg, d);
+		conn_map_put(s, seg, d, fin);
 	} else if (s->stage != SUB_OPENING) {
 		conn_options_ack(s, seg, now_us);
 		conn_announce_put(s, seg, d);
@@ -122,8 +121,10 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		memcpy(to, payload, d->len);
 	else if (to)
 		send_queue_copy(&c->queue, dsn_of(d->tag), d->len, to);
-	if (seg->flags & TCP_ACK && !(seg->flags & TCP_SYN))
+	if (segment_mptcp(seg, DSS) && segment_mptcp(seg, DSS)->dss.has_ack) {
 		c->rcv_told = dsn_max(c->rcv_told, c->rcv_edge);
+		c->ack_told = dsn_max(c->ack_told, dsn_add(c->reorder.next, c->peer_fin_in_order));
+	}
 	*act = (struct action){
 		.kind = ACT_SEND,
 		.send = {
@@ -259,11 +260,13 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 	struct conn *c = s->conn;
 	struct segment seg;
 	struct subflow_data d = { 0 };
-	uint32_t want = len > 65000 ? 65000 : (uint32_t)len, took;
-	bool last = dsn_eq(dsn_add(from, want), c->queue.end), fin = false;
+	uint32_t want = len > 65000 ? 65000 : (uint32_t)len, took, options;
+	bool last, fin = false;
 
 	memset(&seg.tcp, 0, sizeof seg.tcp);
-	took = subflow_send(&s->sf, want, from.v, last, conn_rcv_window(c), conn_options_room(s), now_us, &seg, &d);
+	options = conn_map_begin(s, from, &want, now_us);
+	last = dsn_eq(dsn_add(from, want), c->queue.end);
+	took = subflow_send(&s->sf, want, from.v, last, conn_rcv_window(c), options, now_us, &seg, &d);
 	if (!took)
 		return false;
 	/* A second copy may be lost like the first: it can be reinjected, too. */
@@ -272,7 +275,7 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 		c->reinjected_bytes += took;
 	} else {
 		c->snd_nxt = dsn_add(from, took);
-		if (conn_fin_ready(c) && !c->fin_sent && !(conn_keys_owed(s) && conn_relative_out(s, d.seq) == 1)) {
+		if (conn_fin_ready(c) && !c->fin_sent && took + conn_options_room(s) <= s->sf.snd_mss && !(conn_keys_owed(s) && conn_relative_out(s, d.seq) == 1)) {
 			/* RFC 8684 3.3.3: DATA_FIN on the last data */
 			fin = c->fin_sent = true;
 			c->fin_resend_us = usec_add(now_us, s->sf.rtt.rto_us);
@@ -288,6 +291,28 @@ static struct dsn sent_to(const struct sub *s)
 	const struct sent_range *last = sent_map_at(&s->sent, s->sent.count - 1);
 
 	return dsn_add(last->dsn, last->len);
+}
+
+/* What its mapping has promised to its next sequence numbers goes first, though another subflow has sent it meanwhile. */
+static bool rest_output(struct sub *s, struct action *act, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	uint32_t left = conn_map_left(s);
+	struct dsn from = conn_map_next(s);
+
+	if (!left || !dsn_lt(from, c->snd_nxt) || sent_map_reserve(&s->sent) != ERR_OK)
+		return false;
+	if (dsn_lt(c->snd_nxt, dsn_add(from, left)))
+		left = (uint32_t)dsn_diff(c->snd_nxt, from);
+	return send_on(s, from, left, true, act, now_us);
+}
+
+static bool rests_output(struct conn *c, struct action *act, usec_t now_us)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (conn_sub_usable(c->subs[i]) && conn_map_left(c->subs[i]) && rest_output(c->subs[i], act, now_us))
+			return true;
+	return false;
 }
 
 static struct sub *sub_of_id(const struct conn *c, uint32_t id)
@@ -326,6 +351,8 @@ static bool reinject_output(struct conn *c, struct action *act, usec_t now_us)
 				reinject_pop(c);
 			return false;
 		}
+		if (rest_output(s, act, now_us))
+			return true;
 		if (!send_on(s, r->start, len, true, act, now_us))
 			return false;
 		r->start = sent_to(s);
@@ -388,7 +415,7 @@ static bool copies_output(struct conn *c, struct action *act, usec_t now_us)
 			continue;
 		if (!send_on(s, from, (uint64_t)dsn_diff(end, from), again, act, now_us))
 			continue;
-		s->copied = sent_to(s);
+		s->copied = dsn_max(s->copied, sent_to(s));
 		return true;
 	}
 	return false;
@@ -408,6 +435,8 @@ static bool data_output(struct conn *c, struct action *act, usec_t now_us)
 	int64_t window = dsn_diff(c->snd_edge, c->snd_nxt);
 	struct sub *s;
 
+	if (rests_output(c, act, now_us))
+		return true;
 	if (c->engine->sched->copies && copies_output(c, act, now_us))
 		return true;
 	if (!queued)
@@ -422,7 +451,7 @@ static bool data_output(struct conn *c, struct action *act, usec_t now_us)
 		return false;
 	if ((uint64_t)window > queued)
 		window = (int64_t)queued;
-	s = c->burst_sub >= 0 && c->burst_left ? c->subs[c->burst_sub] : NULL;
+	s = c->burst_sub >= 0 && (c->burst_left || conn_map_left(c->subs[c->burst_sub])) ? c->subs[c->burst_sub] : NULL;
 	if (!s || subflow_sendable(&s->sf, now_us) < s->sf.snd_mss || sent_map_reserve(&s->sent) != ERR_OK) {
 		s = pick(c, UINT32_MAX, backlog(c, queued), (uint64_t)dsn_diff(c->snd_edge, c->snd_nxt), now_us);
 		c->burst_sub = -1;
@@ -433,7 +462,8 @@ static bool data_output(struct conn *c, struct action *act, usec_t now_us)
 	}
 	if (!s)
 		return false;
-	c->burst_left--;
+	if (c->burst_left)
+		c->burst_left--;
 	return send_on(s, c->snd_nxt, (uint64_t)window, false, act, now_us);
 }
 
@@ -525,6 +555,8 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
 
 	at = usec_min(at, pm_signals_deadline(c));
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		data |= conn_map_left(c->subs[i]) != 0;
 	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, usec_min(c->stuck_us, c->room_us))));
 	at = usec_min(at, usec_min(conn_announce_deadline(c), conn_mode_deadline(c)));
 	for (uint8_t i = 0; i < c->sub_count; i++) {

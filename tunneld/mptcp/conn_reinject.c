@@ -2,6 +2,7 @@
 /* What becomes of data that hangs on a subflow which does not answer, and when such a subflow is given up. */
 #include "tunneld/mptcp/conn.h"
 
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 
 #include <stdlib.h>
@@ -163,7 +164,8 @@ void conn_drop_dead_subs(struct conn *c, usec_t now_us)
 	for (uint8_t i = 0; i < c->sub_count;) {
 		struct sub *s = c->subs[i];
 		bool long_away = usec_since(now_us, s->dead_since_us) > PATH_AWAY_US && s->dead_since_us != USEC_NEVER;
-		bool holds = heavy && dsn_eq(sent_map_lowest(&s->sent, c->queue.end), c->queue.start);
+		bool holds = heavy && (dsn_eq(sent_map_lowest(&s->sent, c->queue.end), c->queue.start) ||
+				       (conn_map_left(s) && dsn_eq(conn_map_next(s), c->queue.start)));
 
 		if (s->stage == SUB_LIVE && conn_sub_avoid(s) && conn_another_usable(s) && (long_away || holds)) {
 			count(c->engine->counters, CNT_SubflowDropped);

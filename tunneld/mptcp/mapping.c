@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ROOM_KEPT = 4 }; /* a mapping that covers some segments comes and goes all the time */
+
 void mappings_close(struct mappings *m)
 {
 	free(m->row);
@@ -13,11 +15,17 @@ void mappings_close(struct mappings *m)
 /* Index of the first mapping that ends beyond ssn. */
 static uint16_t at(const struct mappings *m, uint64_t ssn)
 {
-	uint16_t i = 0;
+	uint16_t low = 0, high = m->count;
 
-	while (i < m->count && m->row[i].ssn + m->row[i].len <= ssn)
-		i++;
-	return i;
+	while (low < high) {
+		uint16_t mid = (uint16_t)((low + high) / 2);
+
+		if (m->row[mid].ssn + m->row[mid].len <= ssn)
+			low = (uint16_t)(mid + 1);
+		else
+			high = mid;
+	}
+	return low;
 }
 
 static bool agree(const struct mapping *a, const struct mapping *b)
@@ -93,6 +101,6 @@ void mappings_done(struct mappings *m, uint64_t ssn)
 		return;
 	memmove(m->row, m->row + n, (size_t)(m->count - n) * sizeof *m->row);
 	m->count = (uint16_t)(m->count - n);
-	if (m->count == 0)
+	if (m->count == 0 && m->room > ROOM_KEPT)
 		mappings_close(m);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Data sequence mappings received on one subflow, RFC 8684 3.3.1: what stretch of the subflow is what
- * stretch of the connection. Our own sender maps every segment, so the store is mostly empty; a peer may
- * let one mapping cover many segments. Offsets are relative ssns, unwrapped: SYN is 0.
+ * stretch of the connection. One mapping may cover many segments, and
+ * one that covers no more than its own segment is never stored. Offsets are relative ssns, unwrapped: SYN is 0.
  */
 #ifndef PLAIT_MPTCP_MAPPING_H
 #define PLAIT_MPTCP_MAPPING_H
@@ -13,7 +13,7 @@
 #include "common/err.h"
 #include "common/seq.h"
 
-enum { MAPPINGS_MAX = 64 };
+enum { MAPPINGS_MAX = 4096 }; /* beyond a hole there is as many as what is in flight has */
 
 struct mapping {
 	uint64_t ssn;      /* first byte, unwrapped relative ssn */

@@ -216,6 +216,8 @@ struct subflow_data { /* the range of payload to put in, when len > 0 */
  * Next thing owed: SYN, SYN/ACK, ACK, retransmission, tail probe, persist probe, FIN. Fills seg (header
  * and TCP options, window from rcv_wnd; src_port/dst_port and MPTCP options are the caller's) and
  * data. options_room is how many bytes of MPTCP options the owner will add at most: payload is cut so that all fits mss.
+ * A segment that is sent again for the first time goes whole, though it was cut with less room for options: the owner sees
+ * by data->len what room is left (snd_mss - len - TCP options).
  * Call until it returns SF_WANT_NOTHING. A segment is counted as sent when this returns.
  */
 enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t options_room, usec_t now_us,
@@ -231,6 +233,8 @@ uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us);
 uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push, uint32_t rcv_wnd, uint32_t options_room,
 		      usec_t now_us, struct segment *seg, struct subflow_data *data);
 
+/* How many of them can go at once, pacing allowing, with no other event between. */
+uint32_t subflow_burst(const struct subflow *sf, usec_t now_us);
 /* The owner has no more for it now, though it would take some: rate samples until then do not show the path's limit. */
 void subflow_app_limited(struct subflow *sf, usec_t now_us);
 /* Bytes a second that it carries, as far as known; 0: not known. */

@@ -5,7 +5,8 @@
 #include <assert.h>
 
 enum {
-	BATCH_US = 1000, BATCH_SEGS = 2, BATCH_BYTES = 64 * 1024, /* what goes at once when pacing: enough to be worth a wake-up */
+	/* What goes at once when pacing: enough to be worth a wake-up, and a mapping of its own. */
+	BATCH_US = 1000, BATCH_SEGS = 2, BATCH_BYTES = 64 * 1024, BATCH_LONG_US = 2500, BATCH_SEGS_GOOD = 4,
 	LATE_US = 2000,                                           /* a clock this late is caught up with */
 	UNPACED_SEGS = 10,                                        /* the initial window */
 	IDLE_RTOS = 1,
@@ -151,6 +152,16 @@ void subflow_update_pacing(struct subflow *sf)
 	sf->cc.pacing_rate = sf->cc.cwnd < sf->cc.ssthresh ? 2 * rate : rate + rate / 4;
 }
 
+/* How much time's worth goes at once. */
+static usec_t batch_us(const struct subflow *sf)
+{
+	uint64_t rate = sf->cc.pacing_rate;
+	usec_t batch = usec_min(BATCH_US, BATCH_BYTES * USEC_PER_S / rate), one = sf->cc.mss * USEC_PER_S / rate;
+
+	batch = usec_max(batch, usec_min(BATCH_LONG_US, BATCH_SEGS_GOOD * one));
+	return usec_max(batch, BATCH_SEGS * one);
+}
+
 static void pace(struct subflow *sf, uint32_t len, usec_t now_us)
 {
 	uint64_t rate = sf->cc.pacing_rate;
@@ -158,8 +169,7 @@ static void pace(struct subflow *sf, uint32_t len, usec_t now_us)
 
 	if (!rate || sf->bytes_sent <= UNPACED_SEGS * (uint64_t)sf->cc.mss)
 		return;
-	batch = usec_min(BATCH_US, BATCH_BYTES * USEC_PER_S / rate);
-	batch = usec_max(batch, (uint64_t)BATCH_SEGS * sf->cc.mss * USEC_PER_S / rate);
+	batch = batch_us(sf);
 	most = batch + LATE_US;
 	earliest = now_us > most ? now_us - most : 0;
 	sf->pace_clock_us = usec_max(sf->pace_clock_us, earliest) + (uint64_t)len * USEC_PER_S / rate;
@@ -252,7 +262,7 @@ static enum subflow_want send_again(struct subflow *sf, uint32_t position, uint3
 	uint8_t flags;
 
 	/* Rather no SACK, which pure ACKs carry too, than this segment in two, the second of a few bytes. */
-	if (left > room && left <= sf->snd_mss - options_room) {
+	if (left > room && left <= sf->snd_mss - (s->flags & SENT_RETRANS ? options_room : 0)) {
 		sacks = 0;
 		room = left;
 	}
@@ -377,6 +387,20 @@ uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us)
 	if (room < sf->snd_mss)
 		room = sf->snd_mss; /* windows count whole segments: no small one because of a remainder */
 	return room < sf->snd_wnd - used ? room : sf->snd_wnd - used;
+}
+
+uint32_t subflow_burst(const struct subflow *sf, usec_t now_us)
+{
+	uint32_t sendable = subflow_sendable(sf, now_us);
+	uint64_t rate = sf->cc.pacing_rate, paced;
+	usec_t since;
+
+	if (!rate || sf->bytes_sent <= UNPACED_SEGS * (uint64_t)sf->cc.mss)
+		return sendable;
+	/* As pace() will count: until its clock is ahead. */
+	since = usec_min(usec_since(now_us, sf->pace_clock_us), batch_us(sf) + LATE_US);
+	paced = (uint64_t)since * rate / USEC_PER_S + 1;
+	return paced < sendable ? (uint32_t)paced : sendable;
 }
 
 uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push, uint32_t rcv_wnd, uint32_t options_room,
