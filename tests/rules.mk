@@ -45,6 +45,11 @@ system:
 	@$(MAKE) -s -j2 B=$(B) all lab
 	@B=$(B) tests/system/all.sh
 
+bench-failover:
+	@./install.sh --deps bench
+	@$(MAKE) -s -j2 B=$(B) all lab
+	@B=$(B) tests/bench/failover.sh
+
 bench:
 	@./install.sh --deps bench
 	@$(MAKE) -s -j2 B=$(B) all lab
