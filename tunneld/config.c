@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "tunneld/mptcp/backup.h"
 #include "tunneld/mptcp/sched.h"
 #include "tunneld/seal/seal.h"
 #include "tunneld/tcp/cc.h"
@@ -216,6 +217,14 @@ static void read_ms(struct place *p, void *to)
 
 	/* 24 bits of milliseconds travel, seeds/draft-bonaventure-mptcp-backup-00 */
 	if (whole_number(p, 0xffffff, &v))
+		*(uint32_t *)to = (uint32_t)v;
+}
+
+static void read_cost(struct place *p, void *to)
+{
+	uint64_t v;
+
+	if (whole_number(p, 100000, &v))
 		*(uint32_t *)to = (uint32_t)v;
 }
 
@@ -438,6 +447,7 @@ static void read_paths(struct place *p, void *to)
 		{ "interface", read_interface, offsetof(struct config_path, interface), false },
 		{ "address",   read_ip,        offsetof(struct config_path, address),   false },
 		{ "backup",    read_bool,      offsetof(struct config_path, backup),    false },
+		{ "cost",      read_cost,      offsetof(struct config_path, cost),      false },
 	};
 	struct config *c = to;
 
@@ -526,11 +536,15 @@ static void read_transport(struct place *p, void *to)
 		{ "checksum",         read_bool,       offsetof(struct config, checksum),         false },
 	};
 	const struct config *c = to;
+	uint32_t uperf_ms;
 
 	OBJECT(p, keys, to);
 	/* seeds/draft-bonaventure-mptcp-backup-00: a USER_TIMEOUT, if set, must be larger */
-	if (c->user_timeout_ms && c->uperf_timeout_ms && c->user_timeout_ms <= c->uperf_timeout_ms)
-		complain(p, "user_timeout_ms must be larger than uperf_timeout_ms");
+	uperf_ms = backup_timeout_ms(c->uperf_u_limit_ms ? c->uperf_u_limit_ms : BACKUP_U_LIMIT_MS,
+				     c->uperf_timeout_ms ? c->uperf_timeout_ms : BACKUP_ADV_DEFAULT_MS, 0,
+				     c->uperf_l_limit_ms ? c->uperf_l_limit_ms : BACKUP_L_LIMIT_MS);
+	if (c->user_timeout_ms && c->user_timeout_ms <= uperf_ms)
+		complain(p, "user_timeout_ms must be larger than UPERF_TIMEOUT, which is %u ms here", uperf_ms);
 	if (c->uperf_u_limit_ms && c->uperf_l_limit_ms > c->uperf_u_limit_ms)
 		complain(p, "uperf_l_limit_ms must not be larger than uperf_u_limit_ms");
 }

@@ -34,6 +34,7 @@ struct config_path {              /* client.paths[]; either interface or address
 	char interface[CONFIG_NAME_MAX];
 	struct addr address;
 	bool backup;
+	uint32_t cost;                /* milliseconds of score, mptcp/backup.h */
 };
 
 struct config_cidrs { struct cidr *list; size_t count; };

@@ -298,7 +298,8 @@ static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
 {
 	struct event ev = {
 		.kind = EV_CONNECT,
-		.connect = { .peer = gateway, .host = host_of(f), .destination = f->destination },
+		.connect = { .peer = gateway, .host = host_of(f), .destination = f->destination,
+			     .user_timeout_ms = f->user_timeout_ms },
 	};
 	enum err err;
 
@@ -344,6 +345,7 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	}
 	park_known(d, f, id);
 	f->pid = who->pid;
+	f->user_timeout_ms = who->user_timeout_ms;
 	memcpy(f->comm, who->comm, sizeof f->comm);
 	if (is_plain || net_gateway(d, &gateway)) {
 		connect_flow(d, f, gateway);

@@ -259,16 +259,20 @@ static void on_path_changed(void *owner, struct path_end *e, bool gone)
 {
 	static const enum path_state states[] = { [LIFE_NONE] = PATH_DOWN, [LIFE_UP] = PATH_UP, [LIFE_SUSPECT] = PATH_SUSPECT };
 	struct daemon *d = owner;
+	struct seal_peer_info peer;
 	struct event ev = {
 		.kind = EV_PATH,
 		.path = {
 			.path = e->id, .peer = e->peer, .state = gone ? PATH_DOWN : states[e->life], .gone = gone,
 			.backup = e->backup, .may_initiate = e->initiator, .addr_id = (uint8_t)(e->no + 1),
-			.mtu_payload = e->mtu_payload, .rtt_us = e->srtt_us, .local = e->local, .remote = e->remote,
+			.mtu_payload = e->mtu_payload, .rtt_us = e->srtt_us, .cost = e->cost, .local = e->local, .remote = e->remote,
 			.name = e->name,
 		},
 	};
 
+	seal_peer_info(d->seal, e->peer, &peer);
+	ev.path.peer_uperf = peer.peer_capabilities & CAP_UPERF;
+	ev.path.peer_long_prio = peer.peer_capabilities & CAP_LONG_MP_PRIO;
 	if (daemon_event(d, &ev) != ERR_OK)
 		log_line(LOG_WARN, "path %s: the engine has no room for it", e->name);
 	if (gone && e->dirty) {

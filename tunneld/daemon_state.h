@@ -39,6 +39,7 @@ struct flow {
 	pid_t pid;
 	char comm[16];
 	struct addr destination;
+	uint32_t user_timeout_ms;   /* client: TCP_USER_TIMEOUT of the application's socket; 0: not set */
 	struct dial dial;
 	struct stream stream;
 	bool read_ended, write_ended;

@@ -40,6 +40,7 @@ struct link {
 	char name[CONFIG_NAME_MAX], interface[CONFIG_NAME_MAX];
 	struct addr address;
 	bool backup;
+	uint32_t cost;
 };
 
 struct gateway { uint32_t peer; const struct config_gateway *config; };
@@ -624,7 +625,8 @@ void paths_set_links(struct paths *p, bool automatic, const struct config_path *
 	for (unsigned i = 0; i < n && !automatic; i++) {
 		struct link *l = &p->links[i];
 
-		*l = (struct link){ .used = true, .address = links[i].address, .backup = links[i].backup };
+		*l = (struct link){ .used = true, .address = links[i].address, .backup = links[i].backup,
+				    .cost = links[i].cost };
 		strcpy(l->name, links[i].name);
 		strcpy(l->interface, links[i].interface);
 	}
@@ -821,6 +823,7 @@ static void refresh_end(struct paths *p, const struct gateway *g, unsigned numbe
 		e->gateway = g->config;
 		e->link = number;
 		e->backup = l->backup;
+		e->cost = l->cost;
 		strcpy(e->name, l->name);
 	}
 	if (!end_open(p, e, l, &w)) {

@@ -42,6 +42,7 @@ struct path_end {
 	uint8_t no;               /* in the session, 0..15 */
 	enum path_life life;
 	bool backup;
+	uint32_t cost;            /* client: as configured; a part of the score */
 	char name[CONFIG_NAME_MAX];
 	char interface[IF_NAMESIZE]; /* "" unknown */
 

@@ -119,7 +119,10 @@ static bool bound_to_device(int fd)
 static struct local_answer answer_park(struct park *p, const struct local_ask *ask, int fd,
 				       const struct ucred *who, bool *kept)
 {
-	struct park_caller caller = { .pid = who->pid, .uid = who->uid };
+	struct park_caller caller = {
+		.pid = who->pid, .uid = who->uid,
+		.user_timeout_ms = (uint32_t)socket_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0),
+	};
 	struct addr to = addr_unmap(&ask->dest), bound = socket_local(fd);
 	int domain = socket_int(fd, SOL_SOCKET, SO_DOMAIN, 0),
 	    protocol = socket_int(fd, SOL_SOCKET, SO_PROTOCOL, 0);

@@ -190,7 +190,12 @@ static void test_numbers_have_their_limits(void)
 		"t.json: $.transport.fastclose: must be \"rst\" or \"ack\"\n"
 		"t.json: $.transport.checksum: must be true or false\n");
 	refused(GATEWAY(", \"transport\": { \"uperf_timeout_ms\": 900, \"user_timeout_ms\": 900 }"),
-		"t.json: $.transport: user_timeout_ms must be larger than uperf_timeout_ms\n");
+		"t.json: $.transport: user_timeout_ms must be larger than UPERF_TIMEOUT, which is 900 ms here\n");
+	/* The formula's other terms count, and so does the default. */
+	refused(GATEWAY(", \"transport\": { \"uperf_timeout_ms\": 100, \"uperf_l_limit_ms\": 1000, \"user_timeout_ms\": 999 }"),
+		"t.json: $.transport: user_timeout_ms must be larger than UPERF_TIMEOUT, which is 1000 ms here\n");
+	refused(GATEWAY(", \"transport\": { \"user_timeout_ms\": 400 }"),
+		"t.json: $.transport: user_timeout_ms must be larger than UPERF_TIMEOUT, which is 400 ms here\n");
 }
 
 static void test_status_is_for_this_machine_only(void)
