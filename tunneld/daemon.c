@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "tunneld/daemon_state.h"
+#include "tunneld/events.h"
 #include "tunneld/io/clock.h"
 #include "tunneld/log.h"
 #include "tunneld/status.h"
@@ -22,6 +23,7 @@ enum {
 	ACTIONS_A_FLUSH = 512,    /* datagrams do not wait for longer */
 	PEERS_SPARE = 32,         /* clients that SIGHUP may add beyond twice what there was */
 	SUBFLOWS_MAX = 8,
+	FACTS = 4096,             /* taken after each drain */
 };
 
 enum err daemon_event(struct daemon *d, struct event *ev)
@@ -59,6 +61,7 @@ static bool plain_drain(struct daemon *d)
 static bool drain(struct daemon *d)
 {
 	struct action act;
+	struct fact fact;
 	int turn = 0;
 
 	while (turn < ACTIONS_A_TURN && engine_output(d->engine, &act, d->now_us)) {
@@ -82,6 +85,10 @@ static bool drain(struct daemon *d)
 		}
 	}
 	net_flush(d);
+	while (engine_next_fact(d->engine, &fact))
+		fault_fact(d, &fact, true);
+	while (d->plain_engine && engine_next_fact(d->plain_engine, &fact))
+		fault_fact(d, &fact, false);
 	return (d->plain_engine && plain_drain(d)) || turn == ACTIONS_A_TURN;
 }
 
@@ -94,7 +101,10 @@ static void on_idle(void *owner)
 	d->now_us = clock_now();
 	net_time(d);
 	flow_time(d);
+	fault_time(d);
 	more = drain(d);
+	if (events_wake(d->events, d->now_us))
+		http_wake(d->http);
 	if (d->ending && (!d->flow_count || d->now_us >= d->end_us)) {
 		if (d->flow_count) {
 			log_line(LOG_WARN, "%u connections did not end by themselves and are reset", d->flow_count);
@@ -106,6 +116,7 @@ static void on_idle(void *owner)
 	next = usec_min(engine_deadline(d->engine), usec_min(net_deadline(d), d->waiting_deadline_us));
 	if (d->plain_engine)
 		next = usec_min(next, engine_deadline(d->plain_engine));
+	next = usec_min(next, usec_min(fault_deadline(d), events_deadline(d->events)));
 	if (d->ending)
 		next = usec_min(next, d->end_us);
 	loop_time_set(d->loop, more ? d->now_us : next);
@@ -252,7 +263,7 @@ static struct engine *engine_open(struct daemon *d, enum segment_form form, uint
 		.dead_timeout_us = DEAD_TIMEOUT_US, .close_timeout_us = CLOSE_TIMEOUT_US,
 		.uperf_timeout_ms = c->uperf_timeout_ms, .uperf_l_limit_ms = c->uperf_l_limit_ms,
 		.uperf_u_limit_ms = c->uperf_u_limit_ms, .user_timeout_ms = c->user_timeout_ms,
-		.counters = &d->counters,
+		.facts = FACTS, .counters = &d->counters,
 	};
 	struct engine *e;
 	uint8_t seed[32];
@@ -325,6 +336,11 @@ static int open_all(struct daemon *d)
 		log_line(LOG_ERROR, "the engine cannot start: out of memory for %u connections?", c->connections_max);
 		return 1;
 	}
+	d->events = events_new();
+	if (!d->events || !fault_open(d, PATHS_MAX)) {
+		log_line(LOG_ERROR, "cannot start: out of memory");
+		return 1;
+	}
 	d->egress.counters = &d->counters;
 	use_egress(d);
 	if (flow_open_all(d) || net_open(d) || plain_open(d))
@@ -353,6 +369,9 @@ static void close_all(struct daemon *d)
 	plain_close(d);
 	if (d->plain_engine)
 		engine_free(d->plain_engine);
+	fault_close(d);
+	if (d->events)
+		events_free(d->events);
 	if (d->engine)
 		engine_free(d->engine);
 	if (d->seal)

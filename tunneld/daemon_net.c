@@ -121,6 +121,7 @@ static void session_ready(struct daemon *d, struct peer *p, peer_id peer, const 
 	if (!p->ready_told)
 		log_line(LOG_INFO, "%s %s: session", p->kind == PEER_GATEWAY ? "gateway" : "client", p->name);
 	p->ready_told = true;
+	fault_session(d, peer, false);
 	if (p->kind != PEER_GATEWAY)
 		return;
 	/* The answer came on this path: it lives, and how long the answer took is its first round trip. */
@@ -145,6 +146,7 @@ static void check_epoch(struct daemon *d, struct peer *p, peer_id peer, uint64_t
 	if (!restarted)
 		return;
 	count(&d->counters, CNT_PeerRestarted);
+	fault_session(d, peer, true);
 	log_line(LOG_WARN, "%s %s restarted: its connections are reset",
 		 p->kind == PEER_GATEWAY ? "gateway" : "client", p->name);
 	if (p->kind == PEER_CLIENT)
@@ -179,8 +181,10 @@ static void on_datagram(struct daemon *d, struct udp *u, const struct udp_datagr
 	if (dg->first)
 		d->now_us = clock_now();
 	seal_input(d->seal, dg->bytes, dg->len, &dg->from, d->now_us, &in);
-	if (in.result == SEAL_DROPPED)
+	if (in.result == SEAL_DROPPED) {
+		fault_dropped(d, u, dg);
 		return;
+	}
 	if (in.reply_len)
 		send_raw(d, u, &dg->from, &dg->to, in.reply, in.reply_len);
 	if (in.result == SEAL_REPLY)
@@ -240,8 +244,36 @@ static void on_path_too_big(void *owner, struct udp *u, const struct addr *to, s
 	paths_too_big(d->paths, e, len);
 }
 
-static const struct udp_events listen_events = { .datagram = on_listen_datagram, .too_big = on_listen_too_big };
-static const struct udp_events path_events = { .datagram = on_path_datagram, .too_big = on_path_too_big };
+static void on_listen_error(void *owner, struct udp *u, const struct udp_error *error)
+{
+	struct daemon *d = owner;
+
+	d->now_us = clock_now();
+	for (struct path_end *e = paths_next(d->paths, NULL); e; e = paths_next(d->paths, e))
+		if (e->udp == u && addr_eq(&e->remote, &error->to)) {
+			fault_udp_error(d, e, error);
+			break;
+		}
+}
+
+static void on_path_error(void *owner, struct udp *u, const struct udp_error *error)
+{
+	struct path_end *e = owner;
+	struct daemon *d = e->host;
+
+	(void)u;
+	d->now_us = clock_now();
+	/* One for a gateway address it has since left says nothing of the one in use. */
+	if (!error->to.family || addr_eq(&error->to, &e->remote))
+		fault_udp_error(d, e, error);
+}
+
+static const struct udp_events listen_events = {
+	.datagram = on_listen_datagram, .too_big = on_listen_too_big, .error = on_listen_error,
+};
+static const struct udp_events path_events = {
+	.datagram = on_path_datagram, .too_big = on_path_too_big, .error = on_path_error,
+};
 
 /* --- paths --- */
 
@@ -273,6 +305,7 @@ static void on_path_changed(void *owner, struct path_end *e, bool gone)
 	seal_peer_info(d->seal, e->peer, &peer);
 	ev.path.peer_uperf = peer.peer_capabilities & CAP_UPERF;
 	ev.path.peer_long_prio = peer.peer_capabilities & CAP_LONG_MP_PRIO;
+	fault_path_changed(d, e, gone);
 	if (daemon_event(d, &ev) != ERR_OK)
 		log_line(LOG_WARN, "path %s: the engine has no room for it", e->name);
 	if (gone && e->dirty) {
@@ -360,6 +393,7 @@ static void read_interfaces(struct daemon *d)
 		d->egress.own = d->own;
 		d->egress.own_count = d->own_count;
 	}
+	fault_interfaces(d);
 	if (d->config->client)
 		paths_refresh(d->paths, &d->interfaces, d->now_us);
 	plain_refresh(d);

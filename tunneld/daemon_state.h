@@ -5,6 +5,7 @@
 
 #include "tunneld/config.h"
 #include "tunneld/egress.h"
+#include "tunneld/fault/fault.h"
 #include "tunneld/io/dial.h"
 #include "tunneld/io/http.h"
 #include "tunneld/io/ifaddrs.h"
@@ -102,6 +103,9 @@ struct daemon {
 	usec_t waiting_deadline_us;
 
 	struct http *http;
+	struct events *events;
+	struct faults *faults;      /* fault_watch's, for status */
+	struct fault_watch *fault_watch;
 
 	bool ending;
 	usec_t end_us;
@@ -147,6 +151,20 @@ void flow_abort_peer(struct daemon *d, peer_id peer);
 void flow_abort_every(struct daemon *d);
 void flow_stop_accepting(struct daemon *d);
 extern const struct stream_events flow_stream_events;
+
+/* --- daemon_fault.c: faults and events --- */
+bool fault_open(struct daemon *d, uint32_t paths_max);
+void fault_close(struct daemon *d);
+void fault_time(struct daemon *d);
+usec_t fault_deadline(const struct daemon *d);
+/* sealed: its path and peer are ours; the plain engine numbers its own. */
+void fault_fact(struct daemon *d, const struct fact *f, bool sealed);
+/* A path came, changed or goes; before the engine is told. */
+void fault_path_changed(struct daemon *d, struct path_end *e, bool is_gone);
+void fault_udp_error(struct daemon *d, struct path_end *e, const struct udp_error *error);
+void fault_dropped(struct daemon *d, const struct udp *u, const struct udp_datagram *dg); /* by the seal */
+void fault_session(struct daemon *d, peer_id peer, bool restarted);
+void fault_interfaces(struct daemon *d); /* they were read again */
 
 /* Into the sealed engine; its refusals are counted by itself. */
 enum err daemon_event(struct daemon *d, struct event *ev);

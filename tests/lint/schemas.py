@@ -5,7 +5,8 @@ configuration is in tunneld.json(5).
 
 Convention: config/NAME.schema.json is a schema; any other config/*.json is a tunneld configuration and is
 checked against config/tunneld.schema.json. With two arguments after --answer, a saved status answer is checked
-against one schema (the system tests use that). Last line "schemas: N passed, N failed".
+against one schema (the system tests use that), or with SCHEMA#NAME against one definition of it; --lines: each line of the
+file is such an answer. Last line "schemas: N passed, N failed".
 """
 import glob
 import json
@@ -29,17 +30,26 @@ def load(path):
         return json.load(f, object_pairs_hook=no_twins)
 
 
-def complaints(path, schema_path):
+def complaints(path, schema_path, definition="", lines=False):
     """What is wrong with the document at path, one string each."""
     try:
-        document, schema = load(path), load(schema_path)
+        schema = load(schema_path)
+        if lines:
+            with open(path, encoding="utf-8") as f:
+                documents = [json.loads(line) for line in f if line.strip()]
+        else:
+            documents = [load(path)]
     except (OSError, ValueError) as e:
         return [str(e)]
+    if definition:
+        if definition not in schema["$defs"]:
+            return [f"{schema_path} does not define {definition}"]
+        schema = {"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": "#/$defs/" + definition}
     checker = jsonschema.validators.validator_for(schema)
     base = "file://" + os.path.dirname(os.path.abspath(schema_path)) + "/"
     resolver = jsonschema.RefResolver(base, schema)
     return ["/".join(map(str, e.absolute_path)) + ": " + e.message
-            for e in checker(schema, resolver=resolver).iter_errors(document)]
+            for document in documents for e in checker(schema, resolver=resolver).iter_errors(document)]
 
 
 def keys(schema):
@@ -61,8 +71,9 @@ def undocumented(schema_path):
 
 
 def main():
-    if len(sys.argv) == 4 and sys.argv[1] == "--answer":
-        bad = complaints(sys.argv[2], os.path.join(ROOT, sys.argv[3] + ".schema.json"))
+    if len(sys.argv) == 4 and sys.argv[1] in ("--answer", "--lines"):
+        name, _, definition = sys.argv[3].partition("#")
+        bad = complaints(sys.argv[2], os.path.join(ROOT, name + ".schema.json"), definition, sys.argv[1] == "--lines")
         for line in bad:
             print(f"{sys.argv[2]}: {line}", file=sys.stderr)
         return bool(bad)

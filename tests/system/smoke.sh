@@ -100,10 +100,13 @@ check "the gateway dialled" holds g /v1/status 'j["counters"].get("DialsStarted"
 check "no connection is left at the client" until_true 10 holds c /v1/connections 'not j["connections"]'
 check "no connection is left at the gateway" until_true 10 holds g /v1/connections 'not j["connections"]'
 for side in c g; do
-	for resource in status paths connections peers; do
+	for resource in status paths connections peers faults; do
 		status $side /v1/$resource >"$dir/$side-$resource.json"
-		check "/v1/$resource obeys its schema" python3 -W ignore tests/lint/schemas.py --answer "$dir/$side-$resource.json" status
+		check "/v1/$resource obeys its schema" \
+			python3 -W ignore tests/lint/schemas.py --answer "$dir/$side-$resource.json" "status#$resource"
 	done
+	status $side /metrics >"$dir/$side-metrics"
+	check "/metrics is OpenMetrics" tests/lint/openmetrics.py "$dir/$side-metrics" plait_connections plait_MPJoinEstab plait_path_up
 done
 
 ended() { ! kill -0 "$1" 2>/dev/null; }

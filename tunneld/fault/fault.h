@@ -69,7 +69,7 @@ struct fault {
 	uint8_t local_addr_id, remote_addr_id;
 	struct addr local, remote;
 	struct addr middlebox;    /* who reported it on the way; family 0: not known */
-	uint32_t token;           /* of the connection; 0: it is the path's, not one connection's */
+	uint32_t token;           /* of the connection it was last seen on; 0: it is the path's, not one connection's */
 	char evidence[FAULT_EVIDENCE_MAX];
 	const char *done;         /* what was done about it; a text that stays */
 	enum fault_told told;
@@ -81,7 +81,7 @@ struct faults;
 struct faults *faults_new(uint32_t max);
 void faults_free(struct faults *f);
 /*
- * A report: source, cause, peer, path, middlebox and token say which fault it is. One that lasts is told again (times,
+ * A report: source, cause, peer, path and middlebox say which fault it is. One that lasts is told again (times,
  * last_us, evidence, done), else a new record is made. Valid until the next report; *is_new may be NULL.
  */
 struct fault *faults_report(struct faults *f, const struct fault *what, usec_t now_us, bool *is_new);

@@ -72,7 +72,7 @@ static void due(struct faults *f, const struct fault *x)
 
 static bool same(const struct fault *a, const struct fault *b)
 {
-	return a->source == b->source && a->cause == b->cause && a->peer == b->peer && a->path == b->path && a->token == b->token &&
+	return a->source == b->source && a->cause == b->cause && a->peer == b->peer && a->path == b->path &&
 	       a->middlebox.family == b->middlebox.family &&
 	       (!a->middlebox.family || addr_same_ip(&a->middlebox, &b->middlebox));
 }
@@ -110,6 +110,7 @@ struct fault *faults_report(struct faults *f, const struct fault *what, usec_t n
 		x->times++;
 		x->last_us = now_us;
 		x->lasting |= what->lasting;
+		x->token = what->token;
 		memcpy(x->evidence, what->evidence, sizeof x->evidence);
 		x->done = what->done;
 		due(f, x);

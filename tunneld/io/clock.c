@@ -20,16 +20,21 @@ uint64_t clock_wall(void)
 	return (uint64_t)t.tv_sec * USEC_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
-const char *clock_wall_text(void)
+char *clock_wall_print(uint64_t wall_us, char buf[CLOCK_TEXT])
 {
-	static char text[40];
-	struct timespec t;
+	time_t s = (time_t)(wall_us / USEC_PER_S);
 	struct tm tm;
 	size_t n;
 
-	clock_gettime(CLOCK_REALTIME, &t);
-	gmtime_r(&t.tv_sec, &tm);
-	n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, sizeof text - n, ".%03dZ", (int)(t.tv_nsec / 1000000));
-	return text;
+	gmtime_r(&s, &tm);
+	n = strftime(buf, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(buf + n, CLOCK_TEXT - n, ".%03uZ", (unsigned)(wall_us % USEC_PER_S / USEC_PER_MS) % 1000);
+	return buf;
+}
+
+const char *clock_wall_text(void)
+{
+	static char text[CLOCK_TEXT];
+
+	return clock_wall_print(clock_wall(), text);
 }

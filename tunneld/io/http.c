@@ -14,7 +14,7 @@
 
 #include "common/sockaddr.h"
 
-enum { CONNECTIONS_MAX = 32, IDLE_S = 30 };
+enum { CONNECTIONS_MAX = 32, IDLE_S = 30, PIECE = 16384 };
 
 struct listener {
 	struct http *http;
@@ -23,19 +23,89 @@ struct listener {
 	ev_timer timer;           /* for what MHD wants to do though no fd is ready */
 };
 
+/* An answer in pieces, on its connection. */
+struct stream {
+	struct listener *listener;
+	struct MHD_Connection *connection;
+	struct stream *next, **at;
+	bool waits;               /* suspended: MHD forgets it until it is resumed */
+	size_t (*more)(void *stream, char *out, size_t room);
+	void (*done)(void *stream);
+	void *stream;
+};
+
 struct http {
 	struct loop *loop;
+	struct stream *streams;
+	bool ending;
 	http_fn answer;
 	void *owner;
 	char *socket_path;
 	struct listener listeners[2];
 };
 
+const char *http_argument(const struct http_request *r, const char *name)
+{
+	return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static ssize_t on_piece(void *owner, uint64_t pos, char *out, size_t room)
+{
+	struct stream *s = owner;
+	size_t n;
+
+	(void)pos;
+	if (s->listener->http->ending)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	n = s->more(s->stream, out, room);
+	if (n == HTTP_END)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (!n) {
+		s->waits = true;
+		MHD_suspend_connection(s->connection);
+	}
+	return (ssize_t)n;
+}
+
+static void on_stream_end(void *owner)
+{
+	struct stream *s = owner;
+
+	s->done(s->stream);
+	*s->at = s->next;
+	if (s->next)
+		s->next->at = s->at;
+	free(s);
+}
+
+static struct MHD_Response *stream_response(struct listener *l, struct MHD_Connection *c, const struct http_answer *a)
+{
+	struct stream *s = calloc(1, sizeof *s);
+	struct MHD_Response *response;
+
+	if (!s) {
+		a->done(a->stream);
+		return NULL;
+	}
+	*s = (struct stream){ .listener = l, .connection = c, .more = a->more, .done = a->done, .stream = a->stream };
+	s->next = l->http->streams;
+	s->at = &l->http->streams;
+	if (s->next)
+		s->next->at = &s->next;
+	l->http->streams = s;
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, on_piece, s, on_stream_end);
+	if (!response)
+		on_stream_end(s);
+	return response;
+}
+
 static enum MHD_Result on_request(void *owner, struct MHD_Connection *c, const char *path, const char *method,
 				  const char *version, const char *upload, size_t *upload_size, void **state)
 {
 	static int seen;
-	struct http *h = owner;
+	struct listener *l = owner;
+	struct http *h = l->http;
+	struct http_request r = { .path = path, .owner_only = l == &h->listeners[0], .connection = c };
 	struct http_answer a = { .status = 500, .content_type = "application/json" };
 	struct MHD_Response *response;
 	enum MHD_Result result;
@@ -54,14 +124,18 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *c, const c
 		a.body = strdup("{\"error\": \"GET only\"}\n");
 		a.len = a.body ? strlen(a.body) : 0;
 	} else {
-		h->answer(h->owner, path, &a);
+		h->answer(h->owner, &r, &a);
 	}
 	if (!a.body)
 		a.len = 0;
-	response = MHD_create_response_from_buffer(a.len, a.body ? a.body : (void *)(uintptr_t)"",
-						   a.body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+	if (a.more)
+		response = stream_response(l, c, &a);
+	else
+		response = MHD_create_response_from_buffer(a.len, a.body ? a.body : (void *)(uintptr_t)"",
+							   a.body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
 	if (!response) {
-		free(a.body);
+		if (!a.more)
+			free(a.body);
 		return MHD_NO;
 	}
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a.content_type);
@@ -100,7 +174,7 @@ static bool listener_start(struct listener *l, struct http *h, int fd)
 	const union MHD_DaemonInfo *info;
 
 	l->http = h;
-	l->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, fd,
+	l->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l, MHD_OPTION_LISTEN_SOCKET, fd,
 				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
 				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
 	if (!l->daemon) {
@@ -209,12 +283,30 @@ failed:
 	return NULL;
 }
 
+void http_wake(struct http *h)
+{
+	bool any[2] = { false, false };
+
+	for (struct stream *s = h->streams; s; s = s->next) {
+		if (!s->waits)
+			continue;
+		s->waits = false;
+		any[s->listener - h->listeners] = true;
+		MHD_resume_connection(s->connection);
+	}
+	for (int i = 0; i < 2; i++)
+		if (any[i])
+			run(&h->listeners[i]);
+}
+
 void http_free(struct http *h)
 {
 	int error = errno;
 
 	if (!h)
 		return;
+	h->ending = true;
+	http_wake(h); /* MHD does not end with suspended connections */
 	for (int i = 0; i < 2; i++) {
 		struct listener *l = &h->listeners[i];
 

@@ -225,6 +225,7 @@ struct conn_info {
 };
 /* Iterates: start with 0, stops at 0. */
 conn_id engine_next_conn(const struct engine *e, conn_id after);
+conn_id engine_conn_of_token(const struct engine *e, uint32_t token); /* our token of it; 0: none */
 MUST_CHECK enum err engine_conn_info(const struct engine *e, conn_id conn, struct conn_info *out);
 MUST_CHECK enum err engine_subflow_info(const struct engine *e, conn_id conn, uint32_t nth, struct subflow_info *out);
 struct engine_stats { uint64_t memory_used, memory_max; uint32_t connections, subflows, paths; };

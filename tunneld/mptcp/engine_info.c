@@ -18,6 +18,13 @@ conn_id engine_next_conn(const struct engine *e, conn_id after)
 
 static uint32_t cap32(uint64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
 
+conn_id engine_conn_of_token(const struct engine *e, uint32_t token)
+{
+	const struct conn *c = engine_token_find(e, token);
+
+	return c ? c->id : 0;
+}
+
 enum err engine_conn_info(const struct engine *e, conn_id id, struct conn_info *out)
 {
 	const struct conn *c = engine_conn(e, id);

@@ -100,6 +100,13 @@ usec_t seal_deadline(const struct seal *s);
 /* Is there a session that can carry data to peer? */
 bool seal_ready(const struct seal *s, seal_peer peer, usec_t now_us);
 
+/*
+ * What an ICMP error quotes of a datagram that went on that path: ours, as far as it can be told; too little to tell; or none
+ * that we sent lately. No secret is needed to quote one that was seen on the way.
+ */
+enum seal_quote { QUOTE_OURS, QUOTE_SHORT, QUOTE_FOREIGN };
+enum seal_quote seal_quoted(const struct seal *s, seal_peer peer, uint8_t path_no, const uint8_t *bytes, size_t len);
+
 struct seal_peer_info {
 	uint8_t public_key[KEY_SIZE];
 	bool ready;
