@@ -51,7 +51,7 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us
 	if (c->rcv_limit > e->pool.max_bytes / 4)
 		c->rcv_limit = e->pool.max_bytes / 4;
 	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = c->room_us = USEC_NEVER;
-	c->join_us = c->dead_us = c->close_us = USEC_NEVER;
+	c->join_us = c->dead_us = c->close_us = c->fail_us = USEC_NEVER;
 	c->round_us = c->una_us = now_us;
 	c->adv_uto_ms = e->config.user_timeout_ms;
 	c->chosen_sub = UINT32_MAX;
@@ -266,16 +266,26 @@ void conn_sub_free(struct sub *s)
 
 void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient)
 {
+	conn_sub_rst_with(s, path, reason, transient, NULL);
+}
+
+void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bool transient, const struct mptcp_option *first)
+{
 	struct segment rst = { .remote = s->remote.family ? &s->remote : NULL };
 
 	subflow_reset(&s->sf, &rst);
 	rst.src_port = s->local_port;
 	rst.dst_port = s->remote_port;
-	rst.mptcp_count = 1;
-	rst.mptcp[0] = (struct mptcp_option){
-		.subtype = MP_TCPRST, .tcprst = { .transient = transient, .reason = (uint8_t)reason },
-	};
-	count(s->conn->engine->counters, CNT_MPRstTx);
+	rst.mptcp_count = 0;
+	/* RFC 8684 3.7: no options after falling back. */
+	if (!s->conn->fallen) {
+		if (first)
+			rst.mptcp[rst.mptcp_count++] = *first;
+		rst.mptcp[rst.mptcp_count++] = (struct mptcp_option){
+			.subtype = MP_TCPRST, .tcprst = { .transient = transient, .reason = (uint8_t)reason },
+		};
+		count(s->conn->engine->counters, CNT_MPRstTx);
+	}
 	engine_raw(s->conn->engine, path, &rst);
 }
 

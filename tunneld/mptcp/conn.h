@@ -62,6 +62,8 @@ struct sub {
 	bool option_sent;                   /* a pure ACK with an option of conn_mode.c went last: not two in a row */
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
 	uint8_t syn_sent;
+	bool proven;                        /* a DATA_ACK came on it: options pass that way */
+	bool mapped;                        /* a mapping came on it */
 	uint32_t local_nonce, remote_nonce;
 	uint32_t unmapped_segs;             /* in a row, at the front, without a mapping */
 	usec_t third_ack_us;                /* when to repeat the third ACK; USEC_NEVER */
@@ -72,6 +74,7 @@ struct sub {
 	struct { struct ssn seq; struct dsn dsn; uint32_t len; uint16_t segs; } map; /* conn_map.c: what the newest mapping covers */
 	struct dsn copied;                  /* redundant scheduler: it has carried all below */
 	uint64_t other_path_segs;           /* arrived on another path than ours */
+	const struct mptcp_option *end_why; /* MP_TCPRST of the RST that ends it; only while that is handled */
 	const char *end;                    /* why it ends, for those who ask; NULL: nothing special */
 	bool end_has_cause, end_transient;
 	uint8_t end_cause;
@@ -123,6 +126,22 @@ struct conn {
 	bool remote_key_known;
 	bool checksum;             /* MPTCP.Checksum */
 	bool fully;                /* a DSS of the peer has come: it has our key; joins are allowed */
+
+	/* RFC 8684 3.7, conn_fallback.c */
+	bool plain_syn;            /* SYNs go without MP_CAPABLE now: those with it were not answered */
+	bool blackhole;            /* it was known that MPTCP does not get through there */
+	bool ever_joined;          /* a second subflow was established once: no way back to TCP */
+	bool no_joins;             /* the peer said C, RFC 8684 3.1 */
+	bool fallen;               /* regular TCP now, for good */
+	bool failing;              /* a checksum failed and MP_FAIL went out: data from fail_dsn on is not taken */
+	bool fail_owed;            /* the next ACK carries MP_FAIL */
+	bool infinite_owed;        /* segments carry an infinite mapping until what ends beyond infinite_end is acknowledged */
+	uint8_t fail_tries, syn_tries;
+	usec_t fail_us;
+	struct dsn fail_dsn, infinite_dsn, fall_dsn;
+	uint32_t infinite_ssn;
+	struct ssn infinite_end;
+	uint64_t fall_ssn;         /* fall_dsn is there on the subflow, and all that follows after it */
 
 	/* opening */
 	bool dialling, answered;   /* gateway: ACT_DIAL out; client: the Convert answer came */
@@ -181,7 +200,6 @@ struct conn {
 	usec_t una_us;
 	uint32_t chosen_sub;       /* id of the backup, or of the underperforming subflow, that is in use */
 	struct signals *signals;   /* options that wait for an ACK to carry them; NULL: never had any */
-	bool token_refused;        /* a join was refused because the peer does not know the connection */
 
 	struct cc_group cc_group;
 
@@ -209,6 +227,7 @@ void conn_remote_key(struct conn *c, uint64_t key);
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port);
 /* A RST for s with MP_TCPRST, by that path. The subflow is closed by it, but still there. RFC 8684 3.6 */
 void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient);
+void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bool transient, const struct mptcp_option *first);
 void conn_sub_free(struct sub *s);
 void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out);
 /* Largest payload and options of one segment on that path. */

@@ -6,26 +6,18 @@
 #include "tunneld/mptcp/engine_state.h"
 #include "tunneld/mptcp/token.h"
 
+/* What ends with its connection. */
 static void reset_sub(struct sub *s, bool fast)
 {
 	struct conn *c = s->conn;
-	struct segment rst = { .remote = s->remote.family ? &s->remote : NULL };
+	/* RFC 8684 3.5: the receiver's key; with MP_TCPRST beside it, as Linux does. */
+	struct mptcp_option fc = { .subtype = MP_FASTCLOSE, .fastclose = { .receiver_key = c->remote_key } };
 
 	if (s->sf.state == SF_CLOSED || s->sf.state == SF_TIME_WAIT)
 		return;
-	subflow_reset(&s->sf, &rst);
-	rst.src_port = s->local_port;
-	rst.dst_port = s->remote_port;
-	rst.mptcp_count = 0;
-	if (fast) {
-		/* RFC 8684 3.5: the receiver's key; with MP_TCPRST beside it, as Linux does. */
-		rst.mptcp[rst.mptcp_count++] =
-			(struct mptcp_option){ .subtype = MP_FASTCLOSE, .fastclose = { .receiver_key = c->remote_key } };
+	if (fast)
 		count(c->engine->counters, CNT_MPFastcloseTx);
-	}
-	rst.mptcp[rst.mptcp_count++] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = REASON_UNSPECIFIED } };
-	count(c->engine->counters, CNT_MPRstTx);
-	engine_raw(c->engine, s->path, &rst);
+	conn_sub_rst_with(s, s->path, REASON_UNSPECIFIED, false, fast ? &fc : NULL);
 }
 
 void conn_close_subflows(struct conn *c, usec_t now_us)
@@ -84,6 +76,7 @@ static void end(struct conn *c, enum conn_step_input in)
 
 	while (c->sub_count)
 		conn_sub_free(c->subs[0]);
+	c->fail_us = USEC_NEVER;
 	conn_free_acked(c);
 	conn_step(&c->state, in, &what);
 	c->dialling = false;
@@ -99,7 +92,7 @@ void conn_fail(struct conn *c, enum open_result why, uint8_t icmp_code, bool sen
 	(void)now_us;
 	if (send_reset)
 		for (uint8_t i = 0; i < c->sub_count; i++)
-			reset_sub(c->subs[i], c->remote_key_known && !c->host_done);
+			reset_sub(c->subs[i], c->remote_key_known && !c->fallen && !c->host_done);
 	end(c, IN_ABORTED);
 	c->result = why;
 	c->icmp_code = icmp_code;
@@ -118,7 +111,7 @@ void conn_fail(struct conn *c, enum open_result why, uint8_t icmp_code, bool sen
 void conn_abort(struct conn *c, usec_t now_us)
 {
 	/* RFC 8684 3.5, and PROTOCOL 9: not after the DATA_FINs; then a plain RST says enough. */
-	bool fast = c->remote_key_known && c->state != M_TIME_WAIT;
+	bool fast = c->remote_key_known && !c->fallen && c->state != M_TIME_WAIT;
 	struct sub *last = NULL;
 
 	c->orphan = true;
@@ -169,6 +162,10 @@ void conn_sub_gone(struct conn *c, usec_t now_us)
 	case M_CLOSED:
 		break;
 	default:
+		if (c->fallen) {
+			conn_fail(c, OPEN_TIMED_OUT, 0, false, now_us);
+			break;
+		}
 		/* Break before make: the client comes back when a path does. */
 		if (c->dead_us == USEC_NEVER)
 			c->dead_us = usec_add(now_us, c->engine->config.dead_timeout_us);
@@ -210,25 +207,30 @@ void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us
 	if (s->join && s->initiator && s->stage != SUB_LIVE && s->stage != SUB_CLOSING) {
 		path_id path = s->path;
 		uint8_t to = s->join_to;
-		bool refused = reason == REASON_PROHIBITED || reason == REASON_MPTCP_ERROR;
+		bool token = reason == REASON_MPTCP_ERROR && s->stage == SUB_OPENING;
 
 		count(c->engine->counters, CNT_MPJoinRejected);
 		conn_sub_free(s);
-		pm_join_failed(c, path, to, refused, now_us);
+		pm_join_reset(c, path, to, why, now_us);
 		/*
 		 * seeds: fast close by RST. The peer does not know the token, and nothing else of the connection lives: it was
 		 * closed there and we missed it.
 		 */
-		if (reason == REASON_MPTCP_ERROR && !conn_has_living_sub(c) && !only_last_ack_lost(c, now_us)) {
+		if (token && !conn_has_living_sub(c) && !only_last_ack_lost(c, now_us)) {
 			conn_fail(c, OPEN_RESET, 0, true, now_us);
 			return;
 		}
 		conn_sub_gone(c, now_us);
 		return;
 	}
+	if (c->fallen && c->state != M_TIME_WAIT && !only_last_ack_lost(c, now_us)) {
+		conn_fail(c, OPEN_RESET, 0, false, now_us);
+		return;
+	}
 	/* A RST of one subflow alone gives its reason; without one the peer knows nothing of it. */
 	if (!why && s->stage == SUB_LIVE && c->sub_count == 1)
 		only_last_ack_lost(c, now_us);
+	s->end_why = why;
 	conn_sub_lost(s, now_us);
 }
 

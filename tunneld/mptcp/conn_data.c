@@ -69,10 +69,36 @@ static void share_window(struct conn *c, const struct sub *told)
 	}
 }
 
+void conn_send_progress(struct conn *c, const struct sub *told, struct dsn una, usec_t now_us)
+{
+	struct dsn edge = dsn_add(una, c->snd_wnd);
+
+	if (dsn_lt(c->snd_edge, edge)) {
+		c->snd_edge = edge;
+		c->zero_window_us = USEC_NEVER;
+		c->zero_window_tries = 0;
+		share_window(c, told);
+	}
+	if (!dsn_lt(c->snd_una, dsn_min(una, c->queue.end)))
+		return;
+	c->snd_una = dsn_min(una, c->queue.end);
+	c->una_us = now_us;
+	c->stuck_us = USEC_NEVER;
+	c->fin_tries = 0;
+	if (c->close_us != USEC_NEVER && c->state != M_TIME_WAIT)
+		c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
+	tune_send_limit(c);
+	if (c->short_write && conn_room(c) >= c->snd_limit / 4) {
+		c->short_write = false;
+		if (!c->orphan && !c->shutdown)
+			c->tell |= TELL_ROOM;
+	}
+}
+
 void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *seg, uint64_t value, bool is_64, usec_t now_us)
 {
 	struct dsn ack = is_64 ? dsn_of(value) : dsn_promote((uint32_t)value, c->snd_una);
-	struct dsn most = dsn_add(c->snd_nxt, c->fin_sent ? 1 : 0), edge;
+	struct dsn most = dsn_add(c->snd_nxt, c->fin_sent ? 1 : 0);
 
 	/* RFC 8684 3.3.1: a sanity test, because a wrong promotion must not free what was not received. */
 	if (dsn_lt(most, ack)) {
@@ -80,27 +106,7 @@ void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *
 		return;
 	}
 	c->snd_wnd = (uint32_t)seg->window << s->sf.snd_wscale;
-	edge = dsn_add(ack, c->snd_wnd);
-	if (dsn_lt(c->snd_edge, edge)) {
-		c->snd_edge = edge;
-		c->zero_window_us = USEC_NEVER;
-		c->zero_window_tries = 0;
-		share_window(c, s);
-	}
-	if (dsn_lt(c->snd_una, dsn_min(ack, c->queue.end))) {
-		c->snd_una = dsn_min(ack, c->queue.end);
-		c->una_us = now_us;
-		c->stuck_us = USEC_NEVER;
-		c->fin_tries = 0;
-		if (c->close_us != USEC_NEVER && c->state != M_TIME_WAIT)
-			c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
-		tune_send_limit(c);
-		if (c->short_write && conn_room(c) >= c->snd_limit / 4) {
-			c->short_write = false;
-			if (!c->orphan && !c->shutdown)
-				c->tell |= TELL_ROOM;
-		}
-	}
+	conn_send_progress(c, s, ack, now_us);
 	if (c->fin_sent && !c->fin_acked && dsn_lt(c->queue.end, ack)) {
 		c->fin_acked = true;
 		/* In M_FASTCLOSE_WAIT it is MP_FASTCLOSE's clock. */
@@ -112,7 +118,7 @@ void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *
 
 /* --- received data --- */
 
-static void check_data_fin(struct conn *c, usec_t now_us)
+void conn_check_data_fin(struct conn *c, usec_t now_us)
 {
 	if (!c->peer_fin || c->peer_fin_in_order || !dsn_eq(c->reorder.next, c->peer_fin_dsn))
 		return;
@@ -153,17 +159,17 @@ static void data_fin(struct sub *s, struct dsn at, usec_t now_us)
 	}
 	c->peer_fin = true;
 	c->peer_fin_dsn = at;
-	check_data_fin(c, now_us);
+	conn_check_data_fin(c, now_us);
 }
 
 /* Unwrapped relative ssn of a sequence number near rcv_nxt: the SYN is 0, its payload does not count (RFC 8684 B). */
-static uint64_t relative(const struct sub *s, struct ssn seq)
+uint64_t conn_relative_in(const struct sub *s, struct ssn seq)
 {
 	return s->sf.rcv_off + (uint64_t)(int64_t)ssn_diff(seq, s->sf.rcv_nxt) - s->syn_data_in;
 }
 
 /* The mapping a segment declares; len 0: none. */
-bool conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us)
+enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us)
 {
 	const struct mptcp_option *dss = segment_mptcp(seg, DSS), *mpc = segment_mptcp(seg, MP_CAPABLE);
 	struct conn *c = s->conn;
@@ -178,9 +184,8 @@ bool conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapp
 
 		c->peer_dsn64 = dss->dss.dsn_is_64;
 		if (dss->dss.len == 0) {
-			/* An infinite mapping means fallback to TCP, which a sealed path cannot need. */
 			count(c->engine->counters, CNT_InfiniteMapRx);
-			return false;
+			return MAP_INFINITE;
 		}
 		has_checksum = dss->dss.has_checksum;
 		value = dss->dss.checksum;
@@ -189,7 +194,7 @@ bool conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapp
 		out->len = len - fin;
 		/* Nearest unwrapped number to where this segment stands. */
 		if (out->len) {
-			uint64_t here = relative(s, seg->seq);
+			uint64_t here = conn_relative_in(s, seg->seq);
 
 			out->ssn = here + (uint64_t)(int64_t)(int32_t)(dss->dss.ssn - (uint32_t)here);
 		}
@@ -208,26 +213,25 @@ bool conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapp
 		out->ssn = 1;
 		out->len = len;
 	} else {
-		return true;
+		return MAP_OK;
 	}
+	s->mapped = true;
 	if (has_checksum != c->checksum) {
 		/* RFC 8684 3.3: a checksum that was not agreed on, or one that is missing */
 		count(c->engine->counters, CNT_DSSCorruptionReset);
-		return false;
+		return MAP_BAD;
 	}
 	/* The checksum covers the whole mapping: it can be checked here when that is this segment. */
-	if (c->checksum && out->len && out->ssn == relative(s, seg->seq) && out->len == seg->payload_len &&
-	    !dss_checksum_ok(out->dsn.v, (uint32_t)out->ssn, len, checksum_partial(seg->payload, seg->payload_len), value)) {
-		count(c->engine->counters, CNT_DataCsumErr);
-		return false;
-	}
-	return true;
+	if (c->checksum && out->len && out->ssn == conn_relative_in(s, seg->seq) && out->len == seg->payload_len &&
+	    !dss_checksum_ok(out->dsn.v, (uint32_t)out->ssn, len, checksum_partial(seg->payload, seg->payload_len), value))
+		return MAP_CORRUPT;
+	return MAP_OK;
 }
 
 /* A segment that covers less than its mapping: the rest of the mapping is for later ones. */
 void conn_mapping_remember(struct sub *s, const struct segment *seg, struct mapping *map)
 {
-	uint64_t here = relative(s, seg->seq);
+	uint64_t here = conn_relative_in(s, seg->seq);
 
 	if (!map->len || (map->ssn >= here && map->ssn + map->len <= here + seg->payload_len))
 		return;
@@ -274,11 +278,17 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 	struct dsn before = c->reorder.next;
 
 	while (left) {
-		uint64_t ssn = relative(s, seq);
+		uint64_t ssn = conn_relative_in(s, seq);
 		const struct mapping *m = now_declared;
+		struct mapping linear;
 		uint32_t n, kept;
 
-		if (!m->len || ssn < m->ssn || ssn >= m->ssn + m->len)
+		if (c->failing)
+			break; /* RFC 8684 3.7: discarded, until the peer answers our MP_FAIL */
+		if (c->fallen) {
+			linear = conn_fallen_mapping(s, ssn, left);
+			m = &linear;
+		} else if (!m->len || ssn < m->ssn || ssn >= m->ssn + m->len)
 			m = mappings_find(&s->mappings, ssn);
 		if (!m) {
 			/*
@@ -310,10 +320,10 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 	if (left)
 		subflow_ack_now(&s->sf);
 	if (s->mappings.count)
-		mappings_done(&s->mappings, relative(s, s->sf.rcv_nxt));
+		mappings_done(&s->mappings, conn_relative_in(s, s->sf.rcv_nxt));
 	if (!dsn_eq(before, c->reorder.next)) {
 		c->bytes_received += (uint64_t)dsn_diff(c->reorder.next, before);
-		check_data_fin(c, now_us);
+		conn_check_data_fin(c, now_us);
 		conn_data_progress(c, now_us);
 	}
 	return true;

@@ -346,7 +346,7 @@ void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_
 {
 	struct announce *a = announce_of(s->conn);
 
-	if (!a || !a->due || a->by != s->id || seg->mptcp_count == SEGMENT_MPTCP_MAX || d->retransmission)
+	if (!a || !a->due || a->by != s->id || s->conn->fallen || seg->mptcp_count == SEGMENT_MPTCP_MAX || d->retransmission)
 		return;
 	if (!d->len && !pm_signal_may(s, s->sf.last_snd_us))
 		return;

@@ -22,6 +22,8 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 		if (s->stage == SUB_LIVE)
 			conn_sub_alive(s, now_us);
 	}
+	if (c->fallen && s->stage != SUB_OPENING)
+		conn_fallen_facts(s, f, now_us);
 	if (f->retransmit_timeout)
 		conn_facts_timeout(s);
 	if (f->retransmit_timeout || f->tail_probe || f->silent) {
@@ -58,6 +60,31 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 	return false;
 }
 
+/* RFC 8684 3.3: a fatal DSS error ends the subflow. */
+static void reset_bad(struct sub *s, enum mptcp_reason why, usec_t now_us)
+{
+	conn_facts_corrupt(s, "its DSS options make no sense", why);
+	conn_sub_rst(s, s->path, why, false);
+	conn_sub_lost(s, now_us);
+}
+
+/*
+ * RFC 8684 3.7: options passed on the SYNs and do not pass now: data was acknowledged without a DATA_ACK ever, or came without
+ * a mapping ever. True: that is so.
+ */
+static bool stripped(const struct sub *s, const struct segment *seg, const struct subflow_facts *f)
+{
+	const struct conn *c = s->conn;
+	struct ssn data = ssn_add(s->sf.iss, 1u + s->syn_data_out);
+
+	if (c->engine->config.form != SEGMENT_PLAIN || seg->mptcp_count || s->stage != SUB_LIVE || seg->flags & TCP_SYN)
+		return false;
+	if (!s->proven && f->acked && ssn_lt(data, f->acked_to) && s->sent.count)
+		return true;
+	return !s->mapped && f->payload && ssn_leq(f->payload_seq, s->sf.rcv_nxt);
+}
+
+/* False: s is gone. */
 static bool options(struct sub *s, const struct segment *seg, struct mapping *map, usec_t now_us)
 {
 	struct conn *c = s->conn;
@@ -69,15 +96,27 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 		if (c->client)
 			c->join_us = usec_add(c->opened_us, JOIN_AFTER_US);
 	}
-	if (dss && dss->dss.has_ack)
+	if (dss && dss->dss.has_ack) {
+		s->proven = true;
 		conn_data_acked(c, s, seg, dss->dss.data_ack, dss->dss.ack_is_64, now_us);
+	}
 	if (c->state == M_CLOSED)
 		return false;
-	if (!conn_mapping_declared(s, seg, map, now_us)) {
-		/* RFC 8684 3.3: a fatal DSS error ends the subflow with reason 1. */
-		conn_facts_corrupt(s, "its DSS options make no sense", REASON_MPTCP_ERROR);
-		conn_sub_rst(s, s->path, REASON_MPTCP_ERROR, false);
-		conn_sub_lost(s, now_us);
+	switch (conn_mapping_declared(s, seg, map, now_us)) {
+	case MAP_OK:
+		break;
+	case MAP_CORRUPT:
+		if (conn_corrupt(s, map->dsn, now_us))
+			return false;
+		map->len = 0;
+		break;
+	case MAP_INFINITE:
+		if (conn_fall_back(s, false, now_us))
+			return true;
+		reset_bad(s, REASON_MIDDLEBOX, now_us);
+		return false;
+	case MAP_BAD:
+		reset_bad(s, REASON_MPTCP_ERROR, now_us);
 		return false;
 	}
 	if (seg->tcp.has & OPT_USER_TIMEOUT)
@@ -104,7 +143,8 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 			conn_fault_heard(s, &seg->mptcp[i], now_us);
 			break;
 		case MP_FAIL:
-			count(c->engine->counters, CNT_MPFailRx);
+			if (conn_fail_received(s, seg->mptcp[i].fail.dsn, now_us))
+				return false;
 			break;
 		default:
 			break;
@@ -167,6 +207,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		conn_mode_live(s);
 		s->third_ack_us = USEC_NEVER;
 		c->dead_us = USEC_NEVER;
+		c->ever_joined = true;
 		pm_join_done(s);
 		count(c->engine->counters, CNT_MPJoinEstab);
 		conn_reinject_stale(c, now_us);
@@ -179,9 +220,18 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		return;
 	}
 	if (c->remote_key_known && s->stage != SUB_OPENING) {
-		if (!options(s, seg, &map, now_us))
+		if (!c->fallen && stripped(s, seg, &f)) {
+			if (!conn_fall_back(s, true, now_us)) {
+				reset_bad(s, REASON_MIDDLEBOX, now_us);
+				return;
+			}
+			count(c->engine->counters, CNT_MPCapableDataFallback);
+		}
+		if (!c->fallen && !options(s, seg, &map, now_us))
 			return;
-		if (seg->payload_len)
+		if (c->fallen && segment_mptcp(seg, MP_FAIL))
+			conn_fail_received(s, segment_mptcp(seg, MP_FAIL)->fail.dsn, now_us);
+		if (seg->payload_len && !c->fallen)
 			conn_mapping_remember(s, seg, &map);
 		if (f.payload && !conn_payload(s, &f, &map, now_us, &f.fin)) {
 			conn_facts_corrupt(s, "its data has no mapping, or a wrong checksum", REASON_MIDDLEBOX);

@@ -17,8 +17,14 @@ bool conn_third_ack(struct sub *s, const struct segment *seg, usec_t now_us);
 
 /* --- conn_data.c --- */
 void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *seg, uint64_t value, bool is_64, usec_t now_us);
-/* The mapping a segment declares, len 0: none. False: the subflow must be reset. */
-bool conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us);
+/* una is acknowledged as data, and snd_wnd is the window of now. told: the subflow that said so. */
+void conn_send_progress(struct conn *c, const struct sub *told, struct dsn una, usec_t now_us);
+/* The mapping a segment declares, len 0: none. */
+enum map_verdict { MAP_OK, MAP_BAD /* reset it */, MAP_CORRUPT /* checksum */, MAP_INFINITE };
+enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us);
+/* Unwrapped relative ssn of a sequence number near rcv_nxt: the SYN is 0. */
+uint64_t conn_relative_in(const struct sub *s, struct ssn seq);
+void conn_check_data_fin(struct conn *c, usec_t now_us);
 /* A segment that covers less than its mapping: the rest of the mapping is for later ones. */
 void conn_mapping_remember(struct sub *s, const struct segment *seg, struct mapping *map);
 /* False: the subflow must be reset. */
@@ -30,6 +36,22 @@ void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us
 bool conn_fastclose_received(struct sub *s, const struct segment *seg, usec_t now_us);
 /* MP_FASTCLOSE on a RST of no subflow. */
 void conn_late_fastclose(struct engine *e, path_id path, const struct mptcp_option *fc, usec_t now_us);
+
+/* --- conn_fallback.c --- */
+bool conn_may_fall_back(const struct sub *s);
+/* To regular TCP; say: the peer is told by an infinite mapping. False: it cannot, and the subflow must be reset. */
+bool conn_fall_back(struct sub *s, bool say, usec_t now_us);
+struct mapping conn_fallen_mapping(const struct sub *s, uint64_t ssn, uint32_t len);
+void conn_fallen_acked(struct sub *s, usec_t now_us);
+void conn_fallen_facts(struct sub *s, const struct subflow_facts *f, usec_t now_us);
+bool conn_option_infinite(const struct sub *s, struct segment *seg);
+/* A checksum failed: the mapping began at `from`. True: s is gone; false: MP_FAIL goes out, nothing of it is to be taken. */
+bool conn_corrupt(struct sub *s, struct dsn from, usec_t now_us);
+/* MP_FAIL. True: s is gone. */
+bool conn_fail_received(struct sub *s, struct dsn from, usec_t now_us);
+/* MP_FAIL again, or the end of its subflow. True: that. */
+bool conn_fail_due(struct conn *c, usec_t now_us);
+bool conn_option_fail(struct conn *c, struct segment *seg);
 
 /* --- conn_options.c --- */
 void conn_options_handshake(const struct sub *s, struct segment *seg);

@@ -37,11 +37,29 @@ static void opened(struct conn *c, struct sub *s, usec_t now_us)
 		conn_input_close(c, IN_CLOSE, now_us);
 }
 
-/* RFC 8684 3.1: what a SYN/ACK or SYN must say for us to go on with MPTCP. */
+/*
+ * RFC 8684 3.1: what must be said for us to go on with MPTCP. On the SYN: a version that is ours or higher, the lowest of the
+ * crypto bits, perhaps among others; later our version and that bit alone. Nowhere B.
+ */
+static bool capable_syn_ok(const struct mptcp_option *mpc)
+{
+	return mpc && mpc->capable.keys == 0 && mpc->capable.version >= 1 && mpc->capable.flags & MPC_HMAC_SHA256 &&
+	       !(mpc->capable.flags & MPC_EXTENSIBILITY);
+}
+
 static bool capable_ok(const struct mptcp_option *mpc, uint8_t keys)
 {
-	return mpc && mpc->capable.keys == keys && mpc->capable.version == 1 && mpc->capable.flags & MPC_HMAC_SHA256 &&
-	       !(mpc->capable.flags & MPC_EXTENSIBILITY);
+	return mpc && mpc->capable.keys == keys && mpc->capable.version == 1 &&
+	       (mpc->capable.flags & MPC_CRYPTO) == MPC_HMAC_SHA256 && !(mpc->capable.flags & MPC_EXTENSIBILITY);
+}
+
+static void client_opened(struct conn *c, struct sub *s, usec_t now_us)
+{
+	opened(c, s, now_us);
+	c->answered = true;
+	c->result = OPEN_OK;
+	c->tell |= TELL_OPENED;
+	subflow_ack_now(&s->sf);
 }
 
 /* Client: the SYN/ACK of the first subflow. False: the connection has ended. */
@@ -55,8 +73,14 @@ bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us)
 
 	if (!capable_ok(mpc, 1)) {
 		count(c->engine->counters, CNT_MPCapableFallbackSYNACK);
-		conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);
-		return false;
+		if (c->plain_syn && !c->blackhole)
+			pm_mptcp_failed(c->engine, s->path, &s->remote, now_us);
+		if (!conn_fall_back(s, false, now_us)) {
+			conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);
+			return false;
+		}
+		client_opened(c, s, now_us);
+		return true;
 	}
 	if (c->syn_data_len) {
 		if (convert_parse(&r, &m) != ERR_OK) {
@@ -73,13 +97,16 @@ bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us)
 		s->syn_data_in = (uint8_t)m.total_bytes;
 		subflow_received(&s->sf, ssn_add(seg->seq, 1), m.total_bytes, now_us, &fin);
 	}
+	if (s->remote.family)
+		pm_mptcp_works(c->engine, s->path, &s->remote);
 	c->checksum |= (mpc->capable.flags & MPC_CHECKSUM) != 0;
+	/* RFC 8684 3.1, C: no further subflow to that address and port. In sealed form there is no other. */
+	if (mpc->capable.flags & MPC_NO_JOIN_HERE) {
+		c->no_joins = !s->remote.family;
+		c->remotes[0].used = false;
+	}
 	conn_remote_key(c, mpc->capable.sender_key);
-	opened(c, s, now_us);
-	c->answered = true;
-	c->result = OPEN_OK;
-	c->tell |= TELL_OPENED;
-	subflow_ack_now(&s->sf);
+	client_opened(c, s, now_us);
 	return true;
 }
 
@@ -88,13 +115,24 @@ bool conn_third_ack(struct sub *s, const struct segment *seg, usec_t now_us)
 {
 	struct conn *c = s->conn;
 	const struct mptcp_option *mpc = segment_mptcp(seg, MP_CAPABLE);
+	bool good = capable_ok(mpc, 2) && mpc->capable.receiver_key == c->local_key;
 
-	if (!mpc || mpc->capable.keys != 2)
-		return true; /* lost or late: the client repeats its key until it hears a DSS, RFC 8684 3.1 */
-	if (!capable_ok(mpc, 2) || mpc->capable.receiver_key != c->local_key) {
-		count(c->engine->counters, CNT_MPCapableBadKey);
-		conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);
-		return false;
+	if (!c->fallen && !good) {
+		/* RFC 8684 3.7: without any option, and nothing missing before it, they were taken away. */
+		bool taken = c->engine->config.form == SEGMENT_PLAIN && !seg->mptcp_count && ssn_leq(seg->seq, s->sf.rcv_nxt);
+
+		if ((!mpc || mpc->capable.keys != 2) && !taken)
+			return true; /* lost or late: the client repeats its key until it hears a DSS, RFC 8684 3.1 */
+		/* RFC 8684 3.1: something in between has changed the handshake: no more of MPTCP. */
+		count(c->engine->counters, mpc ? CNT_MPCapableBadKey : CNT_MPCapableFallbackACK);
+		if (!conn_fall_back(s, true, now_us)) {
+			conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);
+			return false;
+		}
+	}
+	if (c->fallen) {
+		opened(c, s, now_us);
+		return true;
 	}
 	if (c->orphan) { /* it was told that the dial failed */
 		conn_fail(c, OPEN_REFUSED, 0, true, now_us);
@@ -137,7 +175,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	struct sub *s;
 	bool fin;
 
-	count(e->counters, CNT_MPCapableSYNRX);
+	count(e->counters, mpc ? CNT_MPCapableSYNRX : CNT_SynPlain);
 	for (uint32_t i = 0; i < OLD_SYNS; i++)
 		if (e->old_syns[i].peer == e->paths[path].peer && e->old_syns[i].port == seg->src_port &&
 		    ssn_eq(e->old_syns[i].iss, seg->seq) && i < e->old_syn_next) {
@@ -146,8 +184,8 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 			refuse(e, path, seg, REASON_UNSPECIFIED, true);
 			return;
 		}
-	if (!listening || mpc->capable.keys != 0 || mpc->capable.version < 1 || !(mpc->capable.flags & MPC_HMAC_SHA256) ||
-	    mpc->capable.flags & MPC_EXTENSIBILITY) {
+	/* In plain form a SYN that does not ask for our MPTCP asks for TCP. RFC 8684 3.1 */
+	if (!listening || (convert && !capable_syn_ok(mpc))) {
 		count(e->counters, CNT_SynRefused);
 		refuse(e, path, seg, REASON_PROHIBITED, true);
 		return;
@@ -167,10 +205,14 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	c->destination = convert ? m.destination : e->paths[path].local;
 	if (!convert)
 		c->destination.port = seg->dst_port;
-	c->checksum |= (mpc->capable.flags & MPC_CHECKSUM) != 0;
+	c->checksum |= capable_syn_ok(mpc) && mpc->capable.flags & MPC_CHECKSUM;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
 	conn_subflow_config(c, path, &sc);
 	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
+		conn_free(c);
+		return;
+	}
+	if (!capable_syn_ok(mpc) && !conn_fall_back(s, false, now_us)) {
 		conn_free(c);
 		return;
 	}
@@ -199,7 +241,7 @@ void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bo
 			return;
 		}
 		opt = segment_mptcp(seg, MP_CAPABLE);
-		if (opt) {
+		if (opt || (e->config.form == SEGMENT_PLAIN && listening)) {
 			accept_syn(e, path, seg, opt, listening, now_us);
 			return;
 		}

@@ -42,6 +42,9 @@ void conn_options_handshake(const struct sub *s, struct segment *seg)
 	uint8_t hmac[32];
 
 	if (!s->join) {
+		/* RFC 8684 3.7: the peer knows nothing of MPTCP, or what is between us lets it through no more. */
+		if (c->fallen || c->plain_syn)
+			return;
 		opt.subtype = MP_CAPABLE;
 		opt.capable.version = 1;
 		opt.capable.flags = (uint8_t)(MPC_HMAC_SHA256 | (c->checksum ? MPC_CHECKSUM : 0));
@@ -76,7 +79,7 @@ void conn_option_third_ack(const struct sub *s, struct segment *seg)
 /* RFC 8684 3.1: both keys on the third ACK, and again until the peer shows by a DSS that it has them. */
 bool conn_keys_owed(const struct sub *s)
 {
-	return s->initiator && !s->join && !s->conn->fully;
+	return s->initiator && !s->join && !s->conn->fully && !s->conn->fallen;
 }
 
 static struct mptcp_option both_keys(const struct conn *c)
@@ -96,6 +99,8 @@ uint32_t conn_options_room(const struct sub *s)
 	const struct conn *c = s->conn;
 	uint32_t room = 4 + 4 + 4 + 4 + 2; /* DATA_ACK 4, DSN 4 */
 
+	if (c->fallen)
+		return c->infinite_owed ? 20 : 0;
 	if (c->peer_dsn64)
 		room += 4;
 	if (c->engine->config.form == SEGMENT_PLAIN)
@@ -207,4 +212,5 @@ void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us)
 	} else {
 		s->option_sent = false;
 	}
+	conn_option_fail(c, seg);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum {
+	SYNS_WITH_OPTION = 3,            /* as Linux: syn_retrans_before_tcp_fallback */
 	BURST_SEGMENTS = 16,             /* in a row on one subflow, so that the host can batch them */
 	FASTCLOSE_TRIES = 3,             /* RFC 8684 3.5 */
 	FIN_RESEND_MAX_US = 10 * 1000 * 1000,
@@ -91,6 +92,9 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		seg->window = wnd > UINT16_MAX ? UINT16_MAX : (uint16_t)wnd;
 	}
 	if (seg->flags & TCP_SYN) {
+		/* RFC 8684 3.9.3: after so many without an answer it may be the option that is in the way. */
+		if (s->initiator && !s->join && s->remote.family && c->syn_tries++ >= SYNS_WITH_OPTION)
+			c->plain_syn = true;
 		conn_options_handshake(s, seg);
 		assert(d->len <= c->syn_data_len);
 		payload = c->syn_data;
@@ -102,6 +106,9 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 
 		assert(off + d->len <= c->syn_data_len);
 		payload = c->syn_data + off;
+	} else if (c->fallen) {
+		conn_option_infinite(s, seg);
+		conn_option_fail(c, seg);
 	} else if (s->stage == SUB_PRE_ESTABLISHED) {
 		conn_option_third_ack(s, seg);
 	} else if (d->len) {
@@ -275,7 +282,8 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 		c->reinjected_bytes += took;
 	} else {
 		c->snd_nxt = dsn_add(from, took);
-		if (conn_fin_ready(c) && !c->fin_sent && took + conn_options_room(s) <= s->sf.snd_mss && !(conn_keys_owed(s) && conn_relative_out(s, d.seq) == 1)) {
+		if (conn_fin_ready(c) && !c->fallen && !c->fin_sent && took + conn_options_room(s) <= s->sf.snd_mss &&
+		    !(conn_keys_owed(s) && conn_relative_out(s, d.seq) == 1)) {
 			/* RFC 8684 3.3.3: DATA_FIN on the last data */
 			fin = c->fin_sent = true;
 			c->fin_resend_us = usec_add(now_us, s->sf.rtt.rto_us);
@@ -475,6 +483,15 @@ static void signal_due(struct conn *c, usec_t now_us)
 
 	if (!fast && !conn_fin_ready(c))
 		return;
+	if (c->fallen) {
+		/* The subflow's own FIN says it, and is retransmitted there. */
+		if (!c->fin_sent && c->sub_count) {
+			c->fin_sent = true;
+			subflow_close(&c->subs[0]->sf, now_us);
+			c->subs[0]->want_out = true;
+		}
+		return;
+	}
 	if (!fast && !c->fin_sent)
 		first = c->fin_sent = true;
 	else if (c->fin_resend_us > now_us || (c->fin_acked && !fast))
@@ -508,7 +525,7 @@ static void signal_due(struct conn *c, usec_t now_us)
 /* All that was sent has arrived at the peer's subflows, and still the data is not acknowledged. */
 static void watch_stuck(struct conn *c, usec_t now_us)
 {
-	bool outstanding = dsn_lt(c->snd_una, c->snd_nxt) && !c->reinject_count;
+	bool outstanding = dsn_lt(c->snd_una, c->snd_nxt) && !c->reinject_count && !c->fallen;
 
 	for (uint8_t i = 0; outstanding && i < c->sub_count; i++)
 		outstanding = c->subs[i]->sent.count == 0;
@@ -554,7 +571,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	usec_t at = usec_min(usec_min(c->open_deadline_us, c->dead_us), usec_min(c->close_us, c->join_us));
 	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
 
-	at = usec_min(at, pm_signals_deadline(c));
+	at = usec_min(at, usec_min(pm_signals_deadline(c), c->fail_us));
 	for (uint8_t i = 0; i < c->sub_count; i++)
 		data |= conn_map_left(c->subs[i]) != 0;
 	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, usec_min(c->stuck_us, c->room_us))));

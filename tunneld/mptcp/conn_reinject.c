@@ -119,6 +119,18 @@ void conn_sub_alive(struct sub *s, usec_t now_us)
 	}
 }
 
+static void sub_ended(struct sub *s, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	bool came_to_be = s->stage == SUB_LIVE || s->stage == SUB_CLOSING;
+
+	if (s->end_why)
+		pm_join_reset(c, s->path, s->join_to, s->end_why, now_us);
+	else
+		/* RFC 8684 3.9.3: an address that never answered is not tried again, unless it is announced again. */
+		pm_join_failed(c, s->path, s->join_to, !came_to_be && s->join && s->remote.family, now_us);
+}
+
 void conn_sub_lost(struct sub *s, usec_t now_us)
 {
 	struct conn *c = s->conn;
@@ -127,7 +139,7 @@ void conn_sub_lost(struct sub *s, usec_t now_us)
 	/* Marked or not: what others were to carry may hang on this one by its id, which is nobody's from now on. */
 	conn_reinject_all(s);
 	if (c->client && path != PATH_NONE)
-		pm_join_failed(c, path, s->join_to, false, now_us);
+		sub_ended(s, now_us);
 	conn_sub_free(s);
 	conn_free_acked(c);
 	engine_ready(c);

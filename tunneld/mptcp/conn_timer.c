@@ -125,6 +125,8 @@ void conn_timeout(struct conn *c, usec_t now_us)
 	}
 	if (!conn_mode_time(c, now_us))
 		return;
+	if (conn_fail_due(c, now_us) && c->state == M_CLOSED)
+		return;
 	if (c->zero_window_us <= now_us)
 		zero_window(c, now_us);
 	if (c->room_us <= now_us)

@@ -225,6 +225,8 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 	p->mtu_payload = ev->path.mtu_payload ? ev->path.mtu_payload : 1200;
 	if (ev->path.rtt_us)
 		p->rtt_us = ev->path.rtt_us;
+	if (!addr_same_ip(&p->local, &ev->path.local) || ev->path.gone)
+		pm_mptcp_forget(e, id);
 	p->local = ev->path.local;
 	p->remote = ev->path.remote;
 	if (ev->path.name) {
@@ -312,6 +314,7 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	} else {
 		c->remotes[0] = (struct remote_addr){ .used = true, .addr = *remote };
 	}
+	c->plain_syn = c->blackhole = remote && pm_mptcp_fails(e, path, remote, now_us);
 	s = pm_sub_new(c, path, remote);
 	if (!s) {
 		conn_free(c);

@@ -214,7 +214,7 @@ struct conn_info {
 	peer_id peer;
 	uint32_t token, remote_token;
 	const char *state;         /* "M_ESTAB", ... of appendix C */
-	bool client, checksum;
+	bool client, checksum, fallback; /* fallback: regular TCP, RFC 8684 3.7 */
 	struct addr destination;
 	uint64_t snd_una, snd_nxt, rcv_nxt;
 	uint32_t snd_wnd, rcv_wnd;

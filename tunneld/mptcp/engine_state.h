@@ -37,6 +37,10 @@ struct peer {
 	uint16_t next_port;
 };
 
+/* MPTCP does not get through from a path of ours to an address, RFC 8684 3.9.3. */
+enum { MPTCP_FAILURES = 64 };
+struct mptcp_failure { path_id path; struct addr ip; usec_t until_us; };
+
 /* A segment of no subflow (a RST), to be sent as it is. */
 struct raw_segment {
 	path_id path;
@@ -94,6 +98,7 @@ struct engine {
 	struct conn *ready_first, *ready_last;
 	uint32_t ready_burst;     /* actions the first has had in a row */
 
+	struct mptcp_failure failures[MPTCP_FAILURES];
 	struct raw_segment *raw;  /* ring */
 	uint32_t raw_head, raw_count, raw_room;
 
@@ -125,6 +130,7 @@ struct conn *engine_conn_of_host(const struct engine *e, conn_id id); /* as the 
 bool engine_conn_add(struct engine *e, struct conn *c);   /* gives the id; false: full */
 void engine_conn_remove(struct conn *c);
 void engine_token_add(struct conn *c);
+void engine_token_remove(struct conn *c);
 struct conn *engine_token_find(const struct engine *e, uint32_t token);
 void engine_sub_add(struct sub *s);
 void engine_sub_remove(struct sub *s);
@@ -187,11 +193,19 @@ bool pm_remote_add(struct conn *c, uint8_t id, const struct addr *addr, usec_t n
 void pm_remote_remove(struct conn *c, uint8_t id);
 void pm_plain_joins(struct conn *c, usec_t now_us);
 
+/* --- pm_failures.c, plain form --- */
+bool pm_mptcp_fails(const struct engine *e, path_id path, const struct addr *remote, usec_t now_us);
+void pm_mptcp_failed(struct engine *e, path_id path, const struct addr *remote, usec_t now_us);
+void pm_mptcp_works(struct engine *e, path_id path, const struct addr *remote);
+void pm_mptcp_forget(struct engine *e, path_id path); /* the path leads elsewhere now */
+
 /* --- pm_join.c --- */
 /* Opens the joins that are due and says in c->join_us when to look again. */
 void pm_joins(struct conn *c, usec_t now_us);
 /* A join on that path failed; refused: not to be tried again until the path changes. */
 void pm_join_failed(struct conn *c, path_id path, uint8_t remote_id, bool refused, usec_t now_us);
+/* The peer reset a subflow of ours, or refused a join, and said why (MP_TCPRST; NULL: it did not). RFC 8684 3.6 */
+void pm_join_reset(struct conn *c, path_id path, uint8_t remote_id, const struct mptcp_option *why, usec_t now_us);
 /* Nothing is held against joins to that address of the peer any more. */
 void pm_join_forgive(struct conn *c, uint8_t remote_id);
 void pm_join_done(struct sub *s);

@@ -196,6 +196,18 @@ void engine_token_add(struct conn *c)
 	c->token_listed = true;
 }
 
+void engine_token_remove(struct conn *c)
+{
+	struct conn **at;
+
+	if (!c->token_listed)
+		return;
+	for (at = &c->engine->by_token[token_slot(c->engine, c->local_token)]; *at != c; at = &(*at)->token_next)
+		;
+	*at = c->token_next;
+	c->token_listed = false;
+}
+
 struct conn *engine_token_find(const struct engine *e, uint32_t token)
 {
 	struct conn *c = e->by_token[token_slot(e, token)];
@@ -276,15 +288,10 @@ void engine_conn_remove(struct conn *c)
 {
 	struct engine *e = c->engine;
 	struct conn_slot *s = &e->slots[c->id & ((1u << e->index_bits) - 1)];
-	struct conn **at;
 
 	ready_remove(c);
 	engine_no_deadline(c);
-	if (c->token_listed) {
-		for (at = &e->by_token[token_slot(e, c->local_token)]; *at != c; at = &(*at)->token_next)
-			;
-		*at = c->token_next;
-	}
+	engine_token_remove(c);
 	if (c->peer_prev)
 		c->peer_prev->peer_next = c->peer_next;
 	else

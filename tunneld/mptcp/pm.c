@@ -272,7 +272,7 @@ void pm_announce(struct conn *c, usec_t now_us)
 	struct engine *e = c->engine;
 
 	/* The side that joins needs to tell nobody. RFC 8684 3.2: and no join, so no address either, before the peer has our key. */
-	if (!e->config.announce || c->client || !c->fully || c->orphan)
+	if (!e->config.announce || c->client || !c->fully || c->fallen || c->orphan)
 		return;
 	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
 		const struct path *p = &e->paths[id];

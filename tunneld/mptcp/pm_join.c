@@ -32,7 +32,7 @@ static struct join_retry *retry_of(struct conn *c, path_id path, uint8_t remote_
 	return worst;
 }
 
-void pm_join_failed(struct conn *c, path_id path, uint8_t remote_id, bool refused, usec_t now_us)
+static void failed(struct conn *c, path_id path, uint8_t remote_id, bool refused, usec_t least_us, usec_t now_us)
 {
 	struct join_retry *r = retry_of(c, path, remote_id, true);
 	usec_t wait = 0;
@@ -40,12 +40,41 @@ void pm_join_failed(struct conn *c, path_id path, uint8_t remote_id, bool refuse
 	/* The first loss of a subflow that worked is made good at once: its path may well be fine. */
 	if (r->failures || refused)
 		wait = (usec_t)JOIN_BACKOFF_US << (r->failures < 7 ? r->failures : 7);
+	wait = usec_max(wait, least_us);
 	if (r->failures < 255)
 		r->failures++;
 	r->refused = refused;
 	r->at_us = usec_add(now_us, usec_min(wait, JOIN_BACKOFF_MAX_US));
 	if (c->fully)
 		c->join_us = usec_min(c->join_us, r->at_us);
+}
+
+void pm_join_failed(struct conn *c, path_id path, uint8_t remote_id, bool refused, usec_t now_us)
+{
+	failed(c, path, remote_id, refused, 0, now_us);
+}
+
+/* RFC 8684 3.6: when to try again takes the reason into account. Beginning anew is what reason 4 is for. */
+static usec_t least_wait(uint8_t reason)
+{
+	switch (reason) {
+	case REASON_NO_RESOURCES:
+		return 5 * USEC_PER_S;
+	case REASON_PROHIBITED:
+		return 10 * USEC_PER_S;
+	case REASON_PERFORMANCE:
+		return USEC_PER_S;
+	case REASON_MIDDLEBOX:
+		return 30 * USEC_PER_S;
+	default:
+		return 0;
+	}
+}
+
+void pm_join_reset(struct conn *c, path_id path, uint8_t remote_id, const struct mptcp_option *why, usec_t now_us)
+{
+	/* RFC 8684 3.6: permanent: not again for this connection over this path (while there is another way: see pm_may_try()). */
+	failed(c, path, remote_id, why && !why->tcprst.transient, why ? least_wait(why->tcprst.reason) : 0, now_us);
 }
 
 void pm_join_done(struct sub *s)
@@ -65,6 +94,8 @@ void pm_join_forgive(struct conn *c, uint8_t remote_id)
 
 static bool may_join(const struct conn *c)
 {
+	if (c->fallen || c->no_joins)
+		return false;
 	switch (c->state) {
 	case M_ESTAB:
 	case M_FINWAIT_1:
@@ -183,6 +214,7 @@ bool pm_join_synack(struct sub *s, const struct segment *seg)
 
 /* --- joins, from the side that answers --- */
 
+/* RFC 8684 3.6: limits and memory are of now; a token that nobody knows will not come back. */
 static void refuse_join(struct engine *e, path_id path, const struct segment *seg, enum mptcp_reason reason)
 {
 	struct segment rst;
@@ -193,7 +225,9 @@ static void refuse_join(struct engine *e, path_id path, const struct segment *se
 	rst.src_port = seg->dst_port;
 	rst.dst_port = seg->src_port;
 	rst.mptcp_count = 1;
-	rst.mptcp[0] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = (uint8_t)reason } };
+	rst.mptcp[0] = (struct mptcp_option){
+		.subtype = MP_TCPRST, .tcprst = { .transient = reason != REASON_MPTCP_ERROR, .reason = (uint8_t)reason },
+	};
 	count(e->counters, CNT_MPRstTx);
 	engine_raw(e, path, &rst);
 }
@@ -209,7 +243,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 	 * RFC 8684 3.2: an unknown token is answered with RST; a token of another peer is unknown to this one. In M_TIME-WAIT it
 	 * is known: who joins then has not heard our last DATA_ACK.
 	 */
-	if (!c || c->peer != e->paths[path].peer || !c->remote_key_known || c->state == M_CLOSED ||
+	if (!c || c->peer != e->paths[path].peer || !c->remote_key_known || c->fallen || c->state == M_CLOSED ||
 	    c->state == M_FASTCLOSE_WAIT) {
 		count(e->counters, CNT_MPJoinNoTokenFound);
 		refuse_join(e, path, seg, REASON_MPTCP_ERROR);
@@ -271,6 +305,7 @@ bool pm_join_third_ack(struct sub *s, const struct segment *seg)
 			s->stage = SUB_LIVE;
 			conn_mode_live(s);
 			c->dead_us = USEC_NEVER;
+			c->ever_joined = true;
 			subflow_ack_now(&s->sf); /* the fourth packet */
 			count(c->engine->counters, CNT_MPJoinEstab);
 			if (c->fin_sent && !c->fin_acked)

@@ -52,6 +52,8 @@ bool pm_signal(struct conn *c, const struct sub *only, const struct mptcp_option
 		.opt = *opt, .bound = only != NULL, .sub = only ? only->id : UINT32_MAX, .left = times(opt), .due_us = now_us, .look_us = now_us,
 	};
 
+	if (c->fallen)
+		return false;
 	if (!c->signals && !(c->signals = calloc(1, sizeof *c->signals)))
 		return false;
 	for (unsigned i = 0; i < c->signals->count; i++)

@@ -20,7 +20,7 @@ enum mptcp_subtype {
 };
 
 /* MP_CAPABLE flags, RFC 8684 3.1 */
-enum { MPC_CHECKSUM = 0x80, MPC_EXTENSIBILITY = 0x40, MPC_NO_JOIN_HERE = 0x20, MPC_HMAC_SHA256 = 0x01 };
+enum { MPC_CHECKSUM = 0x80, MPC_EXTENSIBILITY = 0x40, MPC_NO_JOIN_HERE = 0x20, MPC_HMAC_SHA256 = 0x01, MPC_CRYPTO = 0x1f };
 
 /* MP_TCPRST reasons, RFC 8684 3.6; FAULT_ANNOUNCE causes 0x00-0x09 are the same */
 enum mptcp_reason {

@@ -45,7 +45,7 @@ struct side {
 };
 
 struct net;
-/* A middlebox, or a bug: may change the segment, payload included. False: it is lost. */
+/* A middlebox, or a bug, on the sender's path: may change the segment, payload included. False: it is lost. */
 typedef bool (*box_fn)(struct net *n, int from, path_id path, struct segment *seg);
 /* What a test wants other than usual, set before start. */
 static void (*tweak)(struct engine_config *g, int side);
@@ -166,7 +166,7 @@ static void dialled(struct net *n)
 }
 
 /* Through the middlebox: parsed, shown, written anew. */
-static bool boxed(struct net *n, int from, struct packet *p)
+static bool boxed(struct net *n, int from, path_id path, struct packet *p)
 {
 	enum segment_form form = n->plain ? SEGMENT_PLAIN : SEGMENT_SEALED;
 	static uint8_t payload[MTU + 64];
@@ -177,7 +177,7 @@ static bool boxed(struct net *n, int from, struct packet *p)
 	if (seg.payload_len)
 		memcpy(payload, seg.payload, seg.payload_len);
 	seg.payload = payload;
-	if (!n->box(n, from, p->path, &seg))
+	if (!n->box(n, from, path, &seg))
 		return false;
 	w = wr_of(p->bytes, sizeof p->bytes);
 	CU_ASSERT_EQUAL_FATAL(segment_emit(&w, &seg, form), ERR_OK);
@@ -207,7 +207,7 @@ static void send_packet(struct net *n, int from, const struct action *a)
 		p->remote = plain_addr(from, a->send.path);
 		p->remote.port = a->send.local_port;
 	}
-	if (n->box && !boxed(n, from, p)) {
+	if (n->box && !boxed(n, from, a->send.path, p)) {
 		free(p);
 		return;
 	}
