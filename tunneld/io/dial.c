@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,7 +31,8 @@ int dial_start(struct dial *d, struct loop *l, const struct addr *to,
 	       void (*done)(void *owner, int fd, int error), void *owner)
 {
 	struct sockaddr_storage sa;
-	socklen_t sa_len = sockaddr_of(&sa, to);
+	socklen_t sa_len = sockaddr_of(&sa, to), state_len = 1;
+	uint8_t tcp_state; /* the first byte of struct tcp_info */
 	int error;
 
 	*d = (struct dial){ .done = done, .owner = owner };
@@ -38,6 +40,14 @@ int dial_start(struct dial *d, struct loop *l, const struct addr *to,
 	if (d->fd < 0)
 		return errno;
 	if (!connect(d->fd, (struct sockaddr *)&sa, sa_len) || errno == EINPROGRESS) {
+		/* A neighbour has answered by now: then it need not wait for its turn in the loop. */
+		if (!getsockopt(d->fd, IPPROTO_TCP, TCP_INFO, &tcp_state, &state_len) && tcp_state == TCP_ESTABLISHED) {
+			int fd = d->fd;
+
+			d->fd = -1;
+			done(owner, fd, 0);
+			return 0;
+		}
 		loop_fd_init(&d->watch, l, d->fd, on_writable, d);
 		loop_fd_want(&d->watch, LOOP_WRITE); /* a connect done already is writable too */
 		return 0;

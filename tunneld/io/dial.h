@@ -18,7 +18,7 @@ struct dial {
 	void *owner;
 };
 
-/* 0: done() will be called, later, once. Else the errno of a failure at once, and done() is not called. */
+/* 0: done() will be called, once: later, or before this returns where the connection stands already. Else the errno of a failure at once, and done() is not called. */
 int dial_start(struct dial *d, struct loop *l, const struct addr *to,
 	       void (*done)(void *owner, int fd, int error), void *owner);
 void dial_cancel(struct dial *d);

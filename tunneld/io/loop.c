@@ -8,6 +8,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "tunneld/io/clock.h"
+
 enum { SIGNALS_MAX = 4 };
 
 _Static_assert((int)LOOP_READ == EV_READ && (int)LOOP_WRITE == EV_WRITE, "loop.h names libev's bits");
@@ -28,7 +30,12 @@ struct loop {
 	void *idle_owner;
 	int timer_fd;            /* a timerfd: epoll_wait() would round pacing up to whole milliseconds */
 	struct loop_fd timer;
-	usec_t timer_at_us;      /* what the timerfd is armed for; USEC_NEVER = disarmed */
+	usec_t timer_at_us;      /* as the owner set it; USEC_NEVER = never */
+	/*
+	 * What the timerfd is armed for, never later than that. A timer that every packet pushes back stays where it is: it
+	 * fires early, once, and is armed anew. That is a wake-up for each such span in place of a system call for each packet.
+	 */
+	usec_t armed_us;
 	void (*expired)(void *owner);
 	void *expired_owner;
 	struct loop_signal signals[SIGNALS_MAX];
@@ -44,6 +51,18 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
 		l->idle(l->idle_owner);
 }
 
+static void arm(struct loop *l, usec_t at_us)
+{
+	struct itimerspec at = { 0 };
+
+	l->armed_us = at_us;
+	at.it_value.tv_sec = (time_t)(at_us / USEC_PER_S);
+	at.it_value.tv_nsec = (long)(at_us % USEC_PER_S * 1000);
+	if (!at_us)
+		at.it_value.tv_nsec = 1; /* all zero would disarm */
+	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
 static void on_timer(void *owner, int events)
 {
 	struct loop *l = owner;
@@ -53,6 +72,11 @@ static void on_timer(void *owner, int events)
 	/* A re-arm between expiry and here makes the read say EAGAIN: then it has not expired. */
 	if (read(l->timer_fd, &times, sizeof times) != sizeof times)
 		return;
+	l->armed_us = USEC_NEVER;
+	if (clock_now() < l->timer_at_us) {
+		loop_time_set(l, l->timer_at_us);
+		return;
+	}
 	l->timer_at_us = USEC_NEVER;
 	if (l->expired)
 		l->expired(l->expired_owner);
@@ -70,7 +94,7 @@ struct loop *loop_new(void)
 		loop_free(l);
 		return NULL;
 	}
-	l->timer_at_us = USEC_NEVER;
+	l->timer_at_us = l->armed_us = USEC_NEVER;
 	loop_fd_init(&l->timer, l, l->timer_fd, on_timer, l);
 	loop_fd_want(&l->timer, LOOP_READ);
 	ev_prepare_init(&l->prepare, on_prepare);
@@ -143,18 +167,9 @@ void loop_on_time(struct loop *l, void (*expired)(void *owner), void *owner)
 
 void loop_time_set(struct loop *l, usec_t at_us)
 {
-	struct itimerspec at = { 0 };
-
-	if (at_us == l->timer_at_us)
-		return;
 	l->timer_at_us = at_us;
-	if (at_us != USEC_NEVER) {
-		at.it_value.tv_sec = (time_t)(at_us / USEC_PER_S);
-		at.it_value.tv_nsec = (long)(at_us % USEC_PER_S * 1000);
-		if (!at_us)
-			at.it_value.tv_nsec = 1; /* all zero would disarm */
-	}
-	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
+	if (at_us < l->armed_us)
+		arm(l, at_us);
 }
 
 static void on_signal(struct ev_loop *ev, ev_signal *w, int revents)

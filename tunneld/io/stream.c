@@ -68,10 +68,10 @@ static void linger(int fd, bool hard)
 int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner)
 {
 	struct epoll_event errors = { .events = EPOLLET, .data.ptr = s }; /* EPOLLERR and EPOLLHUP are always told */
-	int one = 1, error;
+	int one = 1, flags = fcntl(fd, F_GETFL), error;
 
 	*s = (struct stream){ .fd = fd, .set = set, .owner = owner };
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) ||
+	if ((!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK)) ||
 	    epoll_ctl(set->error_epoll, EPOLL_CTL_ADD, fd, &errors)) {
 		error = errno;
 		close(fd);

@@ -15,6 +15,7 @@
 #include <linux/errqueue.h> /* wants struct timespec, and does not bring it */
 
 #include "common/sockaddr.h"
+#include "tunneld/io/clock.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -25,6 +26,7 @@
 
 enum {
 	RECEIVES_A_TURN = 16,          /* recvmsg() calls before others get their turn: at most 1 MiB */
+	BUSY_US = 50,                  /* readable again so soon: there may be more than one call gives. Else it is not tried. */
 	ERRORS_A_TURN = 64,            /* more is a flood, and will be told of again */
 	SOCKET_BUFFER = 8 << 20,       /* asked for; net.core.[rw]mem_max usually grants less */
 };
@@ -417,12 +419,17 @@ static bool receive(struct udp *u, bool first)
 static void on_ready(void *owner, int events)
 {
 	struct udp *u = owner;
+	usec_t now_us;
+	int turns;
 
 	if (events & LOOP_WRITE)
 		queue_run(u);
 	if (!(events & LOOP_READ))
 		return;
-	for (int turn = 0; turn < RECEIVES_A_TURN && receive(u, !turn); turn++)
+	now_us = clock_now();
+	turns = usec_since(now_us, u->ready_us) < BUSY_US ? RECEIVES_A_TURN : 1;
+	u->ready_us = now_us;
+	for (int turn = 0; turn < turns && receive(u, !turn); turn++)
 		;
 	if (u->fd >= 0 && u->events->drained)
 		u->events->drained(u->owner, u);

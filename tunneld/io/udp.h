@@ -91,6 +91,7 @@ struct udp {
 	bool gso;                 /* off for good once the kernel refused it here */
 	struct udp_buffer *queue, **queue_end; /* waiting for the socket to take more */
 	unsigned queued;
+	usec_t ready_us;          /* when it was readable last */
 	int rcvbuf, sndbuf;       /* bytes, as the kernel granted them */
 	uint64_t bytes_out, bytes_in, datagrams_out, datagrams_in, calls_out, calls_in;
 };
