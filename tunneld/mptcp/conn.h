@@ -59,7 +59,6 @@ struct sub {
 	bool stale;                         /* in doubt: it did not answer in time; until it does, no new data while another lives */
 	struct backup backup;               /* whether it underperforms */
 	bool want_out;                      /* subflow_output() may have something */
-	bool option_sent;                   /* a pure ACK with an option of conn_mode.c went last: not two in a row */
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
 	uint8_t syn_sent;
 	bool proven;                        /* a DATA_ACK came on it: options pass that way */
@@ -80,9 +79,8 @@ struct sub {
 	uint8_t end_cause;
 	bool up_told;                       /* conn_facts.c */
 	uint8_t mode_told;
-	uint8_t send_prio, send_uperf, send_uto; /* how often MP_PRIO, UPERF, the user timeout option are yet to be sent */
-	bool prio_backup;
-	usec_t tell_us;                     /* the next repeat of these */
+	uint8_t send_uto;                   /* how often the user timeout option is yet to be sent, */
+	usec_t tell_us;                     /*   and when next */
 	usec_t late_us;                     /* when data may be late, as far as it was looked at; USEC_NEVER: ask the subflow */
 	struct { uint64_t sent, again; usec_t at_us; double loss; } quality; /* share of bytes sent again, smoothed */
 	uint8_t signal_row;                 /* ACKs in a row that carried a signal, and when such a row may begin anew */
@@ -279,7 +277,7 @@ void conn_drop_dead_subs(struct conn *c, usec_t now_us);
 /* --- conn_mode.c --- */
 uint32_t conn_uperf_timeout_ms(const struct sub *s);
 uint32_t conn_user_timeout_ms(const struct conn *c); /* 0: none */
-void conn_mode_live(struct sub *s);              /* it became SUB_LIVE: the peer is to be told our limits */
+void conn_mode_live(struct sub *s, usec_t now_us); /* it became SUB_LIVE: the peer is to be told our limits */
 void conn_mode_enter(struct sub *s, enum backup_cause cause, usec_t now_us);
 /* Leaves the underperforming mode if it may. */
 void conn_mode_settle(struct sub *s, usec_t now_us);
@@ -288,8 +286,9 @@ void conn_mode_measure(struct sub *s, usec_t now_us);
 /* False: USER_TIMEOUT ended the connection. */
 bool conn_mode_time(struct conn *c, usec_t now_us);
 usec_t conn_mode_deadline(const struct conn *c);
-/* The next option to ride on a pure ACK; the user timeout option is put into seg. False: none of MPTCP's. */
-bool conn_mode_option(struct sub *s, struct segment *seg, struct mptcp_option *out, usec_t now_us);
+/* MP_PRIO, with our Maximum RTO for a peer that understands it. */
+struct mptcp_option conn_mode_prio(const struct sub *s, bool backup);
+void conn_mode_user_timeout_put(struct sub *s, struct segment *seg, usec_t now_us);
 void conn_mode_uperf_received(struct sub *s, uint32_t max_rto_ms);
 void conn_mode_user_timeout_received(struct conn *c, uint16_t uto);
 struct score conn_sub_score(const struct sub *s, usec_t now_us);

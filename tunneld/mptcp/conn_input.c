@@ -204,7 +204,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	} else if (s->stage == SUB_PRE_ESTABLISHED && !(seg->flags & TCP_SYN)) {
 		/* RFC 8684 3.2: the fourth packet */
 		s->stage = SUB_LIVE;
-		conn_mode_live(s);
+		conn_mode_live(s, now_us);
 		s->third_ack_us = USEC_NEVER;
 		c->dead_us = USEC_NEVER;
 		c->ever_joined = true;

@@ -179,18 +179,32 @@ usec_t conn_mode_deadline(const struct conn *c)
 
 /* --- what is told --- */
 
-void conn_mode_live(struct sub *s)
+struct mptcp_option conn_mode_prio(const struct sub *s, bool backup)
 {
-	const struct conn *c = s->conn;
+	const struct path *p = engine_path(s->conn->engine, s->path);
+	uint32_t adv = s->conn->engine->config.uperf_timeout_ms;
+
+	/* Who was not told of the long form takes it for no MP_PRIO at all, the B bit included. */
+	return (struct mptcp_option){
+		.subtype = MP_PRIO,
+		.prio = { .backup = backup, .has_max_rto = adv && p && p->peer_long_prio, .max_rto_ms = adv },
+	};
+}
+
+void conn_mode_live(struct sub *s, usec_t now_us)
+{
+	struct conn *c = s->conn;
 	const struct path *p = engine_path(c->engine, s->path);
+	struct mptcp_option opt = { .subtype = MP_EXPERIMENTAL, .uperf = { .max_rto_ms = c->engine->config.uperf_timeout_ms } };
 
 	if (c->engine->config.uperf_timeout_ms && p && (p->peer_uperf || p->peer_long_prio)) {
-		s->send_uperf = (uint8_t)option_rules_repeats(MP_EXPERIMENTAL);
-		s->tell_us = 0;
+		if (!p->peer_uperf)
+			opt = conn_mode_prio(s, s->backup_local);
+		pm_signal(c, s, &opt, now_us);
 	}
 	if (c->adv_uto_ms && !s->join) {
 		s->send_uto = (uint8_t)option_rules_repeats(MP_EXPERIMENTAL);
-		s->tell_us = 0;
+		s->tell_us = now_us;
 	}
 }
 
@@ -202,38 +216,13 @@ static uint16_t uto_of_ms(uint32_t ms)
 	return (uint16_t)(s < 0x8000 ? s : 0x8000 | (s + 59) / 60);
 }
 
-bool conn_mode_option(struct sub *s, struct segment *seg, struct mptcp_option *out, usec_t now_us)
+void conn_mode_user_timeout_put(struct sub *s, struct segment *seg, usec_t now_us)
 {
-	const struct conn *c = s->conn;
-	const struct path *p = engine_path(c->engine, s->path);
-	uint32_t adv = c->engine->config.uperf_timeout_ms;
-
-	if (s->send_uto) {
-		seg->tcp.has |= OPT_USER_TIMEOUT;
-		seg->tcp.user_timeout = uto_of_ms(c->adv_uto_ms);
-		s->send_uto--;
-	}
-	s->tell_us = s->send_uto || s->send_uperf || s->send_prio ? usec_add(now_us, TELL_AGAIN_US) : USEC_NEVER;
-	if (s->send_prio) {
-		s->send_prio--;
-		*out = (struct mptcp_option){ .subtype = MP_PRIO, .prio = { .backup = s->prio_backup } };
-		if (adv && p && p->peer_long_prio) {
-			out->prio.has_max_rto = true;
-			out->prio.max_rto_ms = adv;
-		}
-		count(c->engine->counters, CNT_MPPrioTx);
-		return true;
-	}
-	if (!s->send_uperf)
-		return false;
-	s->send_uperf--;
-	if (p && p->peer_uperf)
-		*out = (struct mptcp_option){ .subtype = MP_EXPERIMENTAL, .uperf = { .max_rto_ms = adv } };
-	else
-		*out = (struct mptcp_option){ .subtype = MP_PRIO,
-			.prio = { .backup = s->backup_local, .has_max_rto = true, .max_rto_ms = adv } };
-	count(c->engine->counters, CNT_UperfTx);
-	return true;
+	if (!s->send_uto)
+		return;
+	seg->tcp.has |= OPT_USER_TIMEOUT;
+	seg->tcp.user_timeout = uto_of_ms(s->conn->adv_uto_ms);
+	s->tell_us = --s->send_uto ? usec_add(now_us, TELL_AGAIN_US) : USEC_NEVER;
 }
 
 /* The value holds for the subflow it came on. */

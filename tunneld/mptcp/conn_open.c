@@ -21,7 +21,7 @@ static void opened(struct conn *c, struct sub *s, usec_t now_us)
 	assert(ok);
 	(void)ok;
 	s->stage = SUB_LIVE;
-	conn_mode_live(s);
+	conn_mode_live(s, now_us);
 	c->opened_us = now_us;
 	c->open_deadline_us = USEC_NEVER;
 	c->round_us = now_us;

@@ -199,18 +199,14 @@ void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us)
 		if (c->checksum)
 			opt.dss.checksum = dss_checksum(c->queue.end.v, 0, 1, 0);
 	}
-	room = TCP_OPTIONS_MAX - (seg->tcp.has & OPT_TIMESTAMP ? 12u : 0u) - ((mptcp_option_size(&opt) + 3) & ~(size_t)3);
+	conn_mode_user_timeout_put(s, seg, now_us);
+	room = TCP_OPTIONS_MAX - (seg->tcp.has & OPT_TIMESTAMP ? 12u : 0u) - (seg->tcp.has & OPT_USER_TIMEOUT ? 4u : 0u) -
+	       ((mptcp_option_size(&opt) + 3) & ~(size_t)3);
 	/* RFC 8684 3.4.1: a signal rides beside the DSS where both fit, ADD_ADDR on an ACK of its own. */
 	signal = pm_signal_take(s, room, s->sf.last_snd_us);
 	if (!signal || !option_rules_alone(signal->subtype))
 		put_option(seg, &opt);
 	if (signal)
 		put_option(seg, signal);
-	if (!signal && !s->option_sent && conn_mode_option(s, seg, &opt, now_us)) {
-		put_option(seg, &opt);
-		s->option_sent = true;
-	} else {
-		s->option_sent = false;
-	}
 	conn_option_fail(c, seg);
 }

@@ -385,12 +385,14 @@ static void path_away(struct engine *e, path_id id, bool gone, usec_t now_us)
 void pm_path_event(struct engine *e, path_id id, enum path_state before, bool gone, usec_t now_us)
 {
 	struct path *p = &e->paths[id];
+	struct mptcp_option prio;
 
 	for (struct sub *s = p->subs; s; s = s->path_next) {
 		subflow_set_mss(&s->sf, conn_path_mss(e, id));
 		if (s->backup_local != p->backup) {
 			s->backup_local = p->backup;
-			pm_signal(s->conn, s, &(struct mptcp_option){ .subtype = MP_PRIO, .prio = { .backup = p->backup } }, now_us);
+			prio = conn_mode_prio(s, p->backup);
+			pm_signal(s->conn, s, &prio, now_us);
 		}
 	}
 	for (struct sub *s = p->subs; s; s = s->path_next) {

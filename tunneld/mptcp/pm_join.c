@@ -303,7 +303,7 @@ bool pm_join_third_ack(struct sub *s, const struct segment *seg)
 		token_join_hmac(c->remote_key, c->local_key, s->remote_nonce, s->local_nonce, hmac);
 		if (!sodium_memcmp(hmac, j->join.hmac, sizeof j->join.hmac)) {
 			s->stage = SUB_LIVE;
-			conn_mode_live(s);
+			conn_mode_live(s, now_us);
 			c->dead_us = USEC_NEVER;
 			c->ever_joined = true;
 			subflow_ack_now(&s->sf); /* the fourth packet */

@@ -96,6 +96,11 @@ static void count_sent(struct conn *c, const struct mptcp_option *opt)
 		break;
 	case MP_PRIO:
 		count(c->engine->counters, CNT_MPPrioTx);
+		if (opt->prio.has_max_rto)
+			count(c->engine->counters, CNT_UperfTx);
+		break;
+	case MP_EXPERIMENTAL:
+		count(c->engine->counters, CNT_UperfTx);
 		break;
 	default:
 		break;
