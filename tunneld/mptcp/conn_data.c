@@ -279,7 +279,8 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 
 	while (left) {
 		uint64_t ssn = conn_relative_in(s, seq);
-		const struct mapping *m = now_declared;
+		/* RFC 8684 3.3.1: what was declared once stays, whatever a later segment says of the same bytes. */
+		const struct mapping *m = mappings_find(&s->mappings, ssn);
 		struct mapping linear;
 		uint32_t n, kept;
 
@@ -288,8 +289,9 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 		if (c->fallen) {
 			linear = conn_fallen_mapping(s, ssn, left);
 			m = &linear;
-		} else if (!m->len || ssn < m->ssn || ssn >= m->ssn + m->len)
-			m = mappings_find(&s->mappings, ssn);
+		} else if (!m && now_declared->len && ssn >= now_declared->ssn && ssn < now_declared->ssn + now_declared->len) {
+			m = now_declared;
+		}
 		if (!m) {
 			/*
 			 * Unlike RFC 8684 3.3.1 unmapped data is not acknowledged: it comes again with its mapping, and until then it
