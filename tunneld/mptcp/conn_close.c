@@ -248,6 +248,9 @@ bool conn_fastclose_received(struct sub *s, const struct segment *seg, usec_t no
 		count(c->engine->counters, CNT_MPFastcloseBadKey);
 		return false;
 	}
+	/* RFC 9293 3.5.2: a RST is not answered with one; the other subflows get theirs. */
+	if (seg->flags & TCP_RST)
+		conn_sub_free(s);
 	/* The key is proof enough: the sequence number of its RST may be beyond data that was lost. */
 	conn_fail(c, OPEN_RESET, 0, true, now_us);
 	return true;

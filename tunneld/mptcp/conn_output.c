@@ -12,7 +12,7 @@
 enum {
 	SYNS_WITH_OPTION = 3,            /* as Linux: syn_retrans_before_tcp_fallback */
 	BURST_SEGMENTS = 16,             /* in a row on one subflow, so that the host can batch them */
-	FASTCLOSE_TRIES = 3,             /* RFC 8684 3.5 */
+	FASTCLOSE_TRIES = 1 + 3,         /* RFC 8684 3.5: retransmissions SHOULD be limited, 3 is RECOMMENDED */
 	FIN_RESEND_MAX_US = 10 * 1000 * 1000,
 	STUCK_US = 1000 * 1000,
 	DROP_LOOK_US = 31 * 1000 * 1000, /* just after PATH_AWAY_US of conn_reinject.c */
