@@ -188,6 +188,8 @@ static void set(char *rest)
 		w.peer_key = strtoull(to, NULL, 0);
 	else if (!strcmp(what, "read"))
 		w.auto_read = !strcmp(to, "auto");
+	else if (!strcmp(what, "announce"))
+		w.config.announce = on(to);
 	else if (!strcmp(what, "family"))
 		w.path_family = (uint8_t)number(to);
 	else if (!strcmp(what, "congestion"))
