@@ -166,6 +166,10 @@ void app_open(struct stream *s)
 	else
 		ev.connect.destination = (struct addr){ .family = 4, .ip = { 198, 18, 0, 1 } };
 	ev.connect.destination.port = (uint16_t)(1000 + s->number);
+	if (host_plain(h)) {
+		ev.connect.peer = 0;
+		ev.connect.destination = plain_destination(s->number);
+	}
 	err = host_event(h, &ev);
 	TRACE(h->world, "%s connects: conn %u, %s", end_name(e, name), ev.connect.conn, err_text(err));
 	if (err != ERR_OK) {
@@ -205,17 +209,17 @@ void app_dial(struct host *gateway, const struct action *act)
 			world_fail(w, "a dial to a destination that nobody asked for, port %u", act->dial.destination.port);
 		return;
 	}
-	if (act->dial.peer != 1u + s->plan->client)
+	if (act->dial.peer != (host_plain(gateway) ? 0u : 1u + s->plan->client))
 		world_fail(w, "a dial for peer %u, which belongs to %u", act->dial.peer, 1u + s->plan->client);
-	if (act->dial.destination.family != (number & 1 ? 6 : 4) && !w->plan->hostile)
+	if (act->dial.destination.family != (number & 1 && !host_plain(gateway) ? 6 : 4) && !w->plan->hostile)
 		world_fail(w, "a dial to an address of family %u", act->dial.destination.family);
 	if (s->dials == DIALS_MAX) {
 		world_fail(w, "stream %u is dialled more than %u times", number, DIALS_MAX);
 		return;
 	}
 	for (unsigned i = 0; i < s->dials; i++)
-		/* A late copy of a SYN whose connection is over makes a ghost, as with TCP. */
-		if (s->gateway[i].state != END_DEAD && s->client.state != END_DEAD && !w->plan->hostile)
+		/* A late copy of a SYN whose connection is over makes a ghost, as with TCP; in plain form a raced SYN is another. */
+		if (s->gateway[i].state != END_DEAD && s->client.state != END_DEAD && !w->plan->hostile && !host_plain(gateway))
 			world_fail(w, "%s is dialled a second time", end_name(&s->gateway[i], name));
 	e = &s->gateway[s->dials];
 	end_init(e, s, gateway, false, s->dials++);
@@ -518,8 +522,11 @@ static void check_open_result(struct end *e, enum open_result result)
 
 	if (result == plan->dial || w->plan->hostile || w->plan->small_memory)
 		return;
+	/* Plain form has a RST to say it with; and a server without room says the same. */
+	if (host_plain(e->host) && (w->plan->lenient || (plan->dial != OPEN_OK && result != OPEN_OK)))
+		return;
 	/* The destination connected, and crashed before we knew. */
-	if (result == OPEN_RESET && e->stream->dials && e->stream->gateway[0].death == DEATH_ABORTED)
+	if ((result == OPEN_RESET || host_plain(e->host)) && e->stream->dials && e->stream->gateway[0].death == DEATH_ABORTED)
 		return;
 	/* OPEN_RESET: it was the gateway that lost patience. */
 	if ((result == OPEN_TIMED_OUT || result == OPEN_RESET) && (slow || patience_us < 15 * USEC_PER_S))

@@ -82,14 +82,29 @@ static void check(struct host *h)
 	}
 }
 
+static void count_segment(struct host *h, const struct action *act)
+{
+	struct segment s = { 0 };
+
+	h->segments++;
+	h->segment_bytes += act->send.len;
+	if (segment_parse(&s, act->send.bytes, act->send.len, h->world->plan->client_engine.form) != ERR_OK)
+		world_fail(h->world, "%s sends a segment that does not parse", world_host_name(h->number));
+	h->payload_bytes += s.payload_len;
+}
+
 static void send_segment(struct host *h, const struct action *act)
 {
 	struct world *w = h->world;
-	struct segment s = { 0 };
 	struct packet *p;
 	struct view *v;
 	unsigned client, path;
 
+	if (host_plain(h)) {
+		count_segment(h, act);
+		plain_send(h, act);
+		return;
+	}
 	if (act->send.path >= VIEWS_MAX || !h->views[act->send.path].known) {
 		world_fail(w, "%s sends on path %u, which it was not told of", world_host_name(h->number), act->send.path);
 		return;
@@ -98,11 +113,7 @@ static void send_segment(struct host *h, const struct action *act)
 	if (act->send.len + overhead(h) > v->mtu)
 		world_fail(w, "%s sends %zu bytes on path %u, which takes %u", world_host_name(h->number), act->send.len,
 			   act->send.path, v->mtu - overhead(h));
-	h->segments++;
-	h->segment_bytes += act->send.len;
-	if (segment_parse(&s, act->send.bytes, act->send.len, w->plan->client_engine.form) != ERR_OK)
-		world_fail(w, "%s sends a segment that does not parse", world_host_name(h->number));
-	h->payload_bytes += s.payload_len;
+	count_segment(h, act);
 	locate(h, act->send.path, &client, &path);
 	p = packet_new(PACKET_SEGMENT, client, path, h->number != HOST_GATEWAY, act->send.len);
 	memcpy(p->bytes, act->send.bytes, act->send.len);
@@ -144,11 +155,15 @@ static void act_on(struct host *h, const struct action *act)
 		send_segment(h, act);
 		break;
 	case ACT_PROBE:
+		if (host_plain(h))
+			break; /* there is nobody to answer */
 		TRACE(h->world, "%s wants path %u probed", world_host_name(h->number), act->probe.path);
 		if (act->probe.path >= VIEWS_MAX)
 			world_fail(h->world, "%s wants path %u probed", world_host_name(h->number), act->probe.path);
 		else if (h->views[act->probe.path].known && h->views[act->probe.path].state != PATH_DOWN)
 			probe(h, act->probe.path);
+		break;
+	case ACT_PORT_FREE:
 		break;
 	case ACT_DIAL:
 		app_dial(h, act);
@@ -274,6 +289,10 @@ void host_receive(struct host *h, struct packet *p)
 	struct view *v = &h->views[id];
 	struct event ev = { .kind = EV_SEGMENT };
 
+	if (host_plain(h)) {
+		plain_receive(h, p);
+		return;
+	}
 	v->heard_us = h->world->now_us;
 	if (h->number == HOST_GATEWAY) {
 		/* Anything authentic from the client brings the path into being, and tells its address. */
@@ -355,6 +374,8 @@ void host_keepalive(struct host *h, path_id id)
 	struct view *v = &h->views[id];
 	struct engine_stats stats;
 
+	if (host_plain(h))
+		return;
 	engine_stats(h->engine, &stats);
 	if (v->wanted && usec_since(h->world->now_us, v->heard_us) >= (stats.connections ? 1 : 10) * USEC_PER_S)
 		probe(h, id);
@@ -366,6 +387,10 @@ void host_path_up(struct host *h, path_id id)
 {
 	struct view *v = &h->views[id];
 
+	if (host_plain(h)) {
+		plain_path_up(h, id);
+		return;
+	}
 	v->wanted = true;
 	v->probe = 0;
 	v->unanswered = 0;
@@ -380,7 +405,9 @@ void host_path_down(struct host *h, path_id id, bool gone)
 	v->wanted = false;
 	v->probe = 0;
 	v->state = PATH_DOWN;
-	if (v->known)
+	if (v->known && host_plain(h))
+		plain_tell_path(h, id, gone);
+	else if (v->known)
 		tell_path(h, id, gone);
 	if (gone)
 		v->known = false;
@@ -393,5 +420,8 @@ void host_path_mtu(struct host *h, path_id id, uint16_t mtu)
 	if (!v->known || v->mtu == mtu)
 		return;
 	v->mtu = mtu;
-	tell_path(h, id, false);
+	if (host_plain(h))
+		plain_tell_path(h, id, false);
+	else
+		tell_path(h, id, false);
 }

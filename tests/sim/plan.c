@@ -213,6 +213,43 @@ static void fault_of(struct plan *p, struct rnd *r, usec_t horizon)
 	}
 }
 
+static struct middlebox_config box_of(struct rnd *r)
+{
+	struct middlebox_config c = { .strip_from_us = USEC_NEVER };
+
+	if (rnd_percent(r, 50))
+		return c;
+	c.sequence = rnd_percent(r, 50);
+	if (rnd_percent(r, 30))
+		c.split = (uint16_t)rnd_log(r, 100, 1400);
+	c.strip_syn = rnd_percent(r, 10);
+	if (rnd_percent(r, 10))
+		c.strip_from_us = USEC_PER_S + rnd_log(r, 1, 20 * USEC_PER_S);
+	c.strip_one_way = rnd_percent(r, 20);
+	if (rnd_percent(r, 5))
+		c.rewrite_ppm = (uint32_t)rnd_log(r, 100, 100000);
+	return c;
+}
+
+/* The same world in plain form, without seals, probes or Convert, and with middleboxes. */
+static void make_plain(struct plan *p, struct rnd *r)
+{
+	p->client_engine.form = p->gateway_engine.form = SEGMENT_PLAIN;
+	p->server_addresses = (unsigned)rnd_range(r, 1, 2);
+	p->gateway_engine.announce = rnd_percent(r, 50);
+	p->client_engine.announce = rnd_percent(r, 30);
+	/* Nobody probes: whether a connection lives through a fault is a matter of its retransmission timers. */
+	p->lenient = p->faults > 0;
+	for (unsigned c = 0; c < p->clients; c++)
+		for (unsigned i = 0; i < p->paths[c]; i++) {
+			struct middlebox_config *box = &p->path[c][i].box;
+
+			*box = box_of(r);
+			p->lenient |= box->strip_syn || box->strip_from_us != USEC_NEVER;
+			p->hostile |= box->rewrite_ppm > 0;
+		}
+}
+
 void plan_of_seed(struct plan *p, uint64_t seed)
 {
 	static const char *const controllers[] = { "default", "default", "cubic", "lia", "olia", "reno" };
@@ -277,4 +314,7 @@ void plan_of_seed(struct plan *p, uint64_t seed)
 			e->connections_max = (uint32_t)rnd_range(&r, 2, 8);
 		}
 	}
+	r = rnd_fork(seed, "plain", 0);
+	if (rnd_percent(&r, 25))
+		make_plain(p, &r);
 }

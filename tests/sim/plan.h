@@ -4,6 +4,7 @@
 #define PLAIT_SIM_PLAN_H
 
 #include "tests/sim/link.h"
+#include "tests/sim/middlebox.h"
 #include "tunneld/mptcp/engine.h"
 
 enum { CLIENTS_MAX = 2, PATHS_MAX = 4, STREAMS_MAX = 8, FAULTS_MAX = 64 };
@@ -52,6 +53,7 @@ struct fault {
 struct path_plan {
 	struct link_config up, down;
 	bool backup, absent_at_start;
+	struct middlebox_config box; /* plain form */
 };
 
 struct plan {
@@ -63,6 +65,8 @@ struct plan {
 	struct engine_config client_engine, gateway_engine;
 	bool small_memory;       /* memory_max or connections_max so small that a connect may be refused */
 	bool hostile;            /* flipped bits are delivered: only safety is asked for, not content */
+	bool lenient;            /* plain form: a stream may fall back to one path and end with it; its bytes must be right */
+	unsigned server_addresses; /* plain form */
 	usec_t batch_us;         /* the host handles what came in this time together */
 	bool heard_is_up;        /* the host takes a path for well when it hears anything on it, not only an answer */
 	bool event_time;         /* the host passes EV_TIME at a deadline, before asking for output */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "tests/sim/link.h"
+#include "tests/sim/middlebox.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/queue.h"
 #include "tunneld/mptcp/engine.h"
@@ -28,6 +29,8 @@ struct packet {
 	uint32_t nat_epoch;      /* to the gateway: the mapping it left with; to the client: the one it is addressed to */
 	uint64_t probe;
 	usec_t probe_sent_us;    /* echoed by the answer */
+	uint16_t client_port, gateway_port; /* plain form */
+	uint8_t server_address;
 	size_t len;
 	uint8_t bytes[];         /* exactly len, so that a sanitizer sees a read beyond it */
 };
@@ -108,6 +111,7 @@ struct path {
 	bool carrier;            /* and up */
 	uint32_t nat_epoch;
 	struct link up, down;    /* to the gateway, to the client */
+	struct middlebox box;    /* plain form */
 	usec_t healthy_us;       /* since when it has been fit to carry data; USEC_NEVER: it is not */
 };
 
@@ -170,6 +174,15 @@ void host_keepalive(struct host *h, path_id id);
 void host_path_up(struct host *h, path_id id);    /* client: the interface is there */
 void host_path_down(struct host *h, path_id id, bool gone);
 void host_path_mtu(struct host *h, path_id id, uint16_t mtu);
+
+/* plain.c */
+static inline bool host_plain(const struct host *h) { return h->world->plan->client_engine.form == SEGMENT_PLAIN; }
+void plain_tell_path(struct host *h, path_id id, bool gone);
+void plain_path_up(struct host *h, path_id id);
+void plain_send(struct host *h, const struct action *act);
+void plain_receive(struct host *h, struct packet *p);
+/* Where stream number's destination is. */
+struct addr plain_destination(unsigned number);
 
 /* app.c */
 void app_open(struct stream *s);

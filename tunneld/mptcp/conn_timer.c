@@ -99,10 +99,8 @@ void conn_timeout(struct conn *c, usec_t now_us)
 	if (c->open_deadline_us <= now_us && c->dialling) {
 		/* The destination gave no answer: that is one, too. The host is told to stop dialling. */
 		conn_dialled(c, OPEN_TIMED_OUT, 0, now_us);
-		if (c->state != M_CLOSED) {
-			c->orphan = false;
-			c->tell = TELL_RESET;
-		}
+		c->orphan = false;
+		c->tell = TELL_RESET;
 		return;
 	}
 	if (c->open_deadline_us <= now_us) {

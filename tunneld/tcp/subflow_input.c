@@ -499,6 +499,15 @@ static void fin_acked(struct subflow *sf, usec_t now_us, struct subflow_facts *f
 	}
 }
 
+static void acknowledged(struct subflow *sf, const struct segment *seg, usec_t now_us, struct subflow_facts *f)
+{
+	take_ack(sf, seg, now_us, f);
+	if (!sf->snd_wnd || sf->persist_deadline_us != USEC_NEVER)
+		subflow_watch_window(sf, now_us);
+	if (f->fin_acked)
+		fin_acked(sf, now_us, f);
+}
+
 /* --- states --- */
 
 static void established(struct subflow *sf, struct subflow_facts *f)
@@ -645,9 +654,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 		if ((seg->flags & (TCP_ACK | TCP_SYN)) != TCP_ACK || !ssn_lt(sf->snd_una, seg->ack) ||
 		    ssn_lt(sf->snd_nxt, seg->ack) || sf->state == SF_SYN_RECEIVED)
 			return;
-		take_ack(sf, seg, now_us, f);
-		if (f->fin_acked)
-			fin_acked(sf, now_us, f);
+		acknowledged(sf, seg, now_us, f);
 		return;
 	}
 	if (seg->flags & TCP_RST) {
@@ -686,14 +693,9 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 		return;
 	}
 	if (ssn_leq(sf->snd_una, seg->ack)) {
-		take_ack(sf, seg, now_us, f);
-		if (!sf->snd_wnd || sf->persist_deadline_us != USEC_NEVER)
-			subflow_watch_window(sf, now_us);
-		if (f->fin_acked) {
-			fin_acked(sf, now_us, f);
-			if (f->closed)
-				return;
-		}
+		acknowledged(sf, seg, now_us, f);
+		if (f->closed)
+			return;
 	}
 	if (seg->payload_len || seg->flags & TCP_FIN) {
 		if (may_receive(sf))
