@@ -4,6 +4,17 @@
 
 #define MAGIC 0x504c4131u /* "PLA1" */
 
+const char *local_reason_text(enum local_reason r)
+{
+	static const char *const texts[LOCAL_REASONS] = {
+#define X(name, text) [LOCAL_##name] = text,
+		LOCAL_REASON_LIST(X)
+#undef X
+	};
+
+	return texts[r < LOCAL_REASONS ? r : LOCAL_NO_REASON];
+}
+
 static void addr_emit(struct wr *w, const struct addr *a)
 {
 	wr_u8(w, a->family);
@@ -34,10 +45,10 @@ enum err local_ask_parse(struct local_ask *out, const void *bytes, size_t len)
 {
 	struct rd r = rd_of(bytes, len);
 	uint32_t magic = rd_u32(&r);
-	uint8_t kind = rd_u8(&r);
+	uint8_t kind = rd_u8(&r), reason = rd_u8(&r);
 	enum err e;
 
-	(void)rd_u24(&r);
+	(void)rd_u16(&r);
 	out->fd = rd_u32(&r);
 	e = addr_take(&r, &out->dest);
 	rd_copy(&r, out->comm, sizeof out->comm);
@@ -45,8 +56,10 @@ enum err local_ask_parse(struct local_ask *out, const void *bytes, size_t len)
 		return ERR_TRUNCATED;
 	if (magic != MAGIC || kind == 0 || kind >= LOCAL_ASK_KINDS || e || rd_left(&r))
 		return ERR_MALFORMED;
-	if ((kind == LOCAL_PARK) != (out->dest.family != 0))
+	if ((kind == LOCAL_PARK || kind == LOCAL_WENT_DIRECT) != (out->dest.family != 0) ||
+	    reason >= LOCAL_REASONS)
 		return ERR_MALFORMED;
+	out->reason = (enum local_reason)reason;
 	out->kind = (enum local_ask_kind)kind;
 	/* It is printed in logs: no control characters, always ended. */
 	out->comm[LOCAL_COMM_BYTES - 1] = 0;
@@ -62,7 +75,8 @@ void local_ask_emit(const struct local_ask *ask, uint8_t bytes[LOCAL_ASK_BYTES])
 
 	wr_u32(&w, MAGIC);
 	wr_u8(&w, (uint8_t)ask->kind);
-	wr_u24(&w, 0);
+	wr_u8(&w, (uint8_t)ask->reason);
+	wr_u16(&w, 0);
 	wr_u32(&w, ask->fd);
 	addr_emit(&w, &ask->dest);
 	wr_bytes(&w, ask->comm, sizeof ask->comm);

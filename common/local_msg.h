@@ -6,7 +6,7 @@
  *
  * question, LOCAL_ASK_BYTES                   answer, LOCAL_ANSWER_BYTES
  *    0  magic "PLA1"                             0  magic "PLA1"
- *    4  kind | flags | 0 (16 bits)               4  kind | reason | errno (16 bits)
+ *    4  kind | reason | 0 (16 bits)              4  kind | reason | errno (16 bits)
  *    8  number of the descriptor there, 32 bits  8  address: hole, or the peer's name
  *   12  address: destination                    32  address: the local name
  *   36  comm, 16 bytes
@@ -27,6 +27,7 @@ enum local_ask_kind {
 	LOCAL_TAKE_VERDICT, /* the same for connect() itself: nothing is remembered */
 	LOCAL_NAMES,        /* it is connected to something of yours: who is that? */
 	LOCAL_FORGET,       /* AF_UNSPEC undid its pending connect */
+	LOCAL_WENT_DIRECT,  /* not a question: it connects to address itself, and this is why */
 	LOCAL_ASK_KINDS
 };
 
@@ -52,7 +53,10 @@ enum local_answer_kind {
 	X(NO_LOOPBACK, "no loopback address of this family")                     \
 	X(NETNS,       "tunneld is in another network namespace")              \
 	X(NO_TUNNEL,   "tunneld has no network path to try a gateway on")        \
-	X(NO_GATEWAY,  "tunneld waits for a gateway to answer (is it up, does it know our key?)")
+	X(NO_GATEWAY,  "tunneld waits for a gateway to answer (is it up, does it know our key?)") \
+	X(LISTED,      "PLAIT_BYPASS has its destination")                       \
+	X(FALLBACK,    "PLAIT_FALLBACK is direct, and tunneld could not carry it") \
+	X(BYPASS,      "client.bypass has its destination")
 enum local_reason {
 #define X(name, text) LOCAL_##name,
 	LOCAL_REASON_LIST(X)
@@ -60,8 +64,11 @@ enum local_reason {
 	LOCAL_REASONS
 };
 
+const char *local_reason_text(enum local_reason r);
+
 struct local_ask {
 	enum local_ask_kind kind;
+	enum local_reason reason;     /* of LOCAL_WENT_DIRECT */
 	uint32_t fd;                  /* its number in the caller: a hint where to look for it */
 	struct addr dest;
 	char comm[LOCAL_COMM_BYTES];  /* NUL-terminated after parse; the caller's word */

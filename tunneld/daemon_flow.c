@@ -379,8 +379,24 @@ static void on_park_cancel(void *ctx, park_id id)
 	flow_free(d, f);
 }
 
+/* Never without a word: whatever does not go through the tunnel has a line and a number. */
+static void on_park_direct(void *ctx, const struct addr *dest, const struct park_caller *who,
+			   enum local_reason why)
+{
+	struct daemon *d = ctx;
+
+	count(&d->counters, why == LOCAL_LISTED     ? CNT_ConnectsDirectListed
+			    : why == LOCAL_FALLBACK ? CNT_ConnectsDirectFallback
+						    : CNT_ConnectsDirectBypass);
+	log_line(LOG_INFO, "%s: not carried: %s[%ld] connects directly, %s", TEXT(dest), who->comm,
+		 (long)who->pid, local_reason_text(why));
+}
+
 static const struct park_callbacks park_callbacks = {
-	.on_connect = on_park_connect, .on_stream = on_park_stream, .on_cancel = on_park_cancel,
+	.on_connect = on_park_connect,
+	.on_stream = on_park_stream,
+	.on_cancel = on_park_cancel,
+	.on_direct = on_park_direct,
 };
 
 void flow_gateway_ready(struct daemon *d)

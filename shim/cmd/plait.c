@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: plait run [--trap] [--] CMD [ARG...]   run CMD with its TCP connections carried by "
+	"usage: plait run [--preload | --trap] [--] CMD [ARG...]\n"
+	"                                              run CMD with its TCP connections carried by "
 	"tunneld\n"
 	"       plait status [--json]                  what tunneld does: paths and connections\n"
 	"       plait genkey                           a new private key on stdout (its public key "

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plait run: looks at what CMD is, puts libplait.so in front of LD_PRELOAD and becomes CMD. A
- * program that would not use the library's hooks (static, Go) is run under the trap instead; one
- * that neither reaches (setuid, another architecture) is refused: a silent direct connection is the
- * worst answer.
+ * plait run: looks at what CMD is, puts libplait.so in front of LD_PRELOAD, puts itself under the
+ * trap and becomes CMD. The library serves a program that it is in; the trap serves the rest:
+ * static programs, Go, children with an environment of their own. A program that neither reaches
+ * (setuid, another architecture) is refused: a silent direct connection is the worst answer.
  */
 #include "shim/cmd/plait.h"
 #include "shim/cmd/trap.h"
@@ -181,25 +181,74 @@ static bool preload(const char *library)
 	return done;
 }
 
+enum way {
+	WAY_BOTH,    /* the library, and the trap beside it for whatever the library is not in */
+	WAY_PRELOAD, /* --preload: the library alone */
+	WAY_ABOVE,   /* --trap: both, with us as the parent, which no ptrace_scope forbids */
+};
+
+/* Also before an outer plait run: then the filter is there, and holds for us and all below us. */
+static bool is_trapped(void)
+{
+	const char *mark = getenv("PLAIT_RUN");
+
+	return mark && *mark;
+}
+
+/* What is left to do for a program that may run. Returns only if it could not. */
+static int become(const char *path, char **argv, enum program kind, enum way way)
+{
+	bool needs_trap = kind == PROGRAM_STATIC || kind == PROGRAM_GO;
+	int error;
+
+	if (way == WAY_PRELOAD && needs_trap)
+		return complain(126, "%s is %s: the library cannot enter it (run it without --preload)",
+				path, kind == PROGRAM_GO ? "a Go program" : "statically linked");
+	if (way == WAY_ABOVE && !is_trapped()) {
+		setenv("PLAIT_RUN", "1", 1);
+		return trap_run(path, argv);
+	}
+	if (way == WAY_BOTH && !is_trapped()) {
+		error = trap_beside();
+		setenv("PLAIT_RUN", "1", 1);
+		if (error == EPERM) /* a ptrace_scope above 0 */
+			return trap_run(path, argv);
+		if (error && needs_trap)
+			return complain(126, "%s needs seccomp user notification, which this system "
+					     "does not give us (%s)", path, strerror(error));
+		if (error) {
+			unsetenv("PLAIT_RUN");
+			complain(0, "no seccomp user notification here (%s): static programs and those "
+				    "with an environment of their own that %s starts connect directly",
+				 strerror(error), path);
+		}
+	}
+	execvp(argv[0], argv);
+	return complain(126, "%s: %s", path, strerror(errno));
+}
+
 int cmd_run(int argc, char **argv)
 {
+	static const char usage[] = "usage: plait run [--preload | --trap] [--] CMD [ARG...]";
 	char library[PATH_MAX], path[PATH_MAX], next[PATH_MAX] = "";
+	enum way way = WAY_BOTH;
 	enum program kind;
 	int at = 1;
-	bool trap = false;
 
-	if (at < argc && !strcmp(argv[at], "--trap")) {
-		trap = true;
-		at++;
+	for (; at < argc && argv[at][0] == '-'; at++) {
+		if (!strcmp(argv[at], "--")) {
+			at++;
+			break;
+		}
+		if (!strcmp(argv[at], "--trap"))
+			way = WAY_ABOVE;
+		else if (!strcmp(argv[at], "--preload"))
+			way = WAY_PRELOAD;
+		else
+			return complain(2, "run has no option %s; %s", argv[at], usage);
 	}
-	if (at < argc && !strcmp(argv[at], "--"))
-		at++;
-	else if (at < argc && argv[at][0] == '-')
-		return complain(2,
-				"run has no option %s; usage: plait run [--trap] [--] CMD [ARG...]",
-				argv[at]);
 	if (at == argc)
-		return complain(2, "usage: plait run [--trap] [--] CMD [ARG...]");
+		return complain(2, "%s", usage);
 	if (!find_command(argv[at], path))
 		return complain(errno == ENOENT ? 127 : 126, "%s: %s", argv[at], strerror(errno));
 	if (!library_path(library))
@@ -216,24 +265,17 @@ int cmd_run(int argc, char **argv)
 		memcpy(interpreter, next, sizeof interpreter);
 		kind = look_at(interpreter, next);
 	}
-	switch (kind) {
-	case PROGRAM_FOREIGN:
+	if (kind == PROGRAM_FOREIGN)
 		return complain(126,
 				"%s is of another architecture than " LIBRARY
 				", and would connect directly",
 				path);
-	case PROGRAM_PRIVILEGED:
+	if (kind == PROGRAM_PRIVILEGED)
 		return complain(126,
 				"%s is setuid, setgid or has file capabilities: the loader would "
 				"drop " LIBRARY,
 				path);
-	default:
-		break;
-	}
 	if (!preload(library))
 		return complain(125, "LD_PRELOAD: %s", strerror(errno));
-	if (trap || kind == PROGRAM_STATIC || kind == PROGRAM_GO)
-		return trap_run(path, argv + at);
-	execvp(argv[at], argv + at);
-	return complain(126, "%s: %s", argv[at], strerror(errno));
+	return become(path, argv + at, kind, way);
 }

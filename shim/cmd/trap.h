@@ -10,6 +10,13 @@
 #define PLAIT_CMD_TRAP_H
 
 /*
+ * Puts this process, which is about to become the program, under the trap, served by a process
+ * beside it: pid, signals and exit status are the program's own. 0, or why it could not be done:
+ * EPERM, only an ancestor could serve it (Yama); EBUSY, it is under such a filter already; another,
+ * there is no such thing here.
+ */
+int trap_beside(void);
+/*
  * Runs argv (found as file) under the trap and serves it. Returns its exit status in the shell's
  * manner; ends by the same signal as it does.
  */

@@ -64,7 +64,12 @@ static long connect_again(int fd, sa_family_t family)
  * it. */
 long connect_start(int fd, const union sockaddr_any *to, socklen_t len)
 {
-	return sys_sendto(fd, "", 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, to, len);
+	struct msghdr m;
+
+	memset(&m, 0, sizeof m);
+	m.msg_name = (void *)(uintptr_t)to;
+	m.msg_namelen = len;
+	return sys_sendmsg(fd, &m, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /*
@@ -106,7 +111,7 @@ long connect_hook(int fd, const void *sa, socklen_t len)
 	union sockaddr_any to;
 	socklen_t to_len = 0;
 	enum tcp_kind kind = tcp_kind_of(fd);
-	bool direct;
+	bool direct, listed;
 	long r;
 
 	/* The kernel's own complaints about lengths come before any other. */
@@ -121,8 +126,13 @@ long connect_hook(int fd, const void *sa, socklen_t len)
 		if (r != -EINVAL)
 			return r;
 	}
-	if (!addr_of_sockaddr(&dest, &copy, len) || !route_is_ours(&dest))
+	if (!addr_of_sockaddr(&dest, &copy, len))
 		return connect_wait(fd, &copy, len);
+	if (!route_is_ours(&dest, &listed)) {
+		if (listed)
+			park_tell_direct(fd, &dest, LOCAL_LISTED);
+		return connect_wait(fd, &copy, len);
+	}
 	r = park_route(fd, &dest, copy.any.sa.sa_family, &to, &to_len, &direct);
 	if (r)
 		return r;

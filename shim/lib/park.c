@@ -10,12 +10,12 @@
 /* tunneld answers in microseconds; this bounds what a stopped one does to a non-blocking caller. */
 #define ANSWER_SECONDS 2
 
-static int ask_open(void)
+static int ask_open(int flags)
 {
 	static const struct timeval patience = { .tv_sec = ANSWER_SECONDS };
 	struct sockaddr_un un;
 	const char *path;
-	long fd = sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), r = -ENOENT;
+	long fd = sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0), r = -ENOENT;
 
 	if (fd < 0)
 		return (int)fd;
@@ -103,7 +103,7 @@ long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest,
 	}
 	local_ask_emit(&ask, bytes);
 
-	ctl = ask_open();
+	ctl = ask_open(0);
 	if (ctl < 0)
 		return ctl;
 	r = ask_send(ctl, bytes, LOCAL_ASK_BYTES, fd);
@@ -117,11 +117,25 @@ long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest,
 	return local_answer_parse(answer, bytes, (size_t)r) ? -EPROTO : 0;
 }
 
-static const char *const reasons[LOCAL_REASONS] = {
-#define X(name, text) [LOCAL_##name] = text,
-	LOCAL_REASON_LIST(X)
-#undef X
-};
+void park_tell_direct(int fd, const struct addr *dest, enum local_reason why)
+{
+	uint8_t bytes[LOCAL_ASK_BYTES];
+	struct local_ask ask;
+	int ctl;
+
+	memset(&ask, 0, sizeof ask);
+	ask.kind = LOCAL_WENT_DIRECT;
+	ask.reason = why;
+	ask.fd = (uint32_t)fd;
+	ask.dest = *dest;
+	sys6(SYS_prctl, PR_GET_NAME, (long)ask.comm, 0, 0, 0, 0);
+	local_ask_emit(&ask, bytes);
+	ctl = ask_open(SOCK_NONBLOCK);
+	if (ctl < 0)
+		return;
+	(void)ask_send(ctl, bytes, sizeof bytes, fd);
+	sys_close(ctl);
+}
 
 long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to,
 		socklen_t *to_len, bool *direct)
@@ -140,14 +154,16 @@ long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any 
 	switch (answer.kind) {
 	case LOCAL_HOLE:
 		if (answer.reason)
-			route_say(SAY_WARN, dest, reasons[answer.reason]);
+			route_say(SAY_WARN, dest, local_reason_text(answer.reason));
 		*to_len = addr_to_sockaddr(to, &answer.addr, domain);
 		return 0;
 	case LOCAL_DIRECT:
 		*direct = true;
 		return 0;
 	case LOCAL_UNABLE:
-		*direct = route_without_tunnel(dest, reasons[answer.reason]);
+		*direct = route_without_tunnel(dest, local_reason_text(answer.reason));
+		if (*direct)
+			park_tell_direct(fd, dest, LOCAL_FALLBACK);
 		return *direct ? 0 : -answer.error;
 	case LOCAL_ERROR:
 		return -answer.error;
@@ -167,7 +183,7 @@ int park_reason(int fd, enum local_ask_kind kind)
 		return ECONNRESET;
 	if (answer.reason)
 		route_say(SAY_ERROR, answer.addr.family ? &answer.addr : NULL,
-			  reasons[answer.reason]);
+			  local_reason_text(answer.reason));
 	return answer.error;
 }
 

@@ -406,11 +406,20 @@ __attribute__((constructor)) static void settings_copy(void)
 	settings_read();
 }
 
-bool route_is_ours(const struct addr *dest)
+static bool is_usual(const struct addr *a)
+{
+	for (unsigned i = 0; i < sizeof usual / sizeof *usual; i++)
+		if (block_has(&usual[i], a))
+			return true;
+	return false;
+}
+
+bool route_is_ours(const struct addr *dest, bool *listed)
 {
 	struct addr a = *dest;
 	bool broadcast = true, mapped = a.family == 6 && a.ip[10] == 0xff && a.ip[11] == 0xff;
 
+	*listed = false;
 	if (!set.ready) /* another library's constructor connects before ours has run */
 		settings_read();
 	for (int i = 0; i < 10; i++)
@@ -426,8 +435,10 @@ bool route_is_ours(const struct addr *dest)
 	if (a.family == 4 ? (a.ip[0] & 0xf0) == 0xe0 || broadcast : a.ip[0] == 0xff)
 		return false;
 	for (unsigned i = 0; i < set.bypass_count; i++)
-		if (block_has(&set.bypass[i], &a))
+		if (block_has(&set.bypass[i], &a)) {
+			*listed = !is_usual(&a);
 			return false;
+		}
 	return true;
 }
 

@@ -18,13 +18,17 @@ static long fastopen(int fd, struct msghdr *m, int flags)
 	struct addr dest;
 	union sockaddr_any to;
 	socklen_t to_len = 0;
-	bool direct;
+	bool direct, listed;
 	long r;
 
 	if (m->msg_namelen > sizeof to || !copy_in(&to, m->msg_name, m->msg_namelen) ||
-	    !addr_of_sockaddr(&dest, &to, m->msg_namelen) || tcp_kind_of(fd) != TCP_SOCKET ||
-	    !route_is_ours(&dest))
+	    !addr_of_sockaddr(&dest, &to, m->msg_namelen) || tcp_kind_of(fd) != TCP_SOCKET)
 		return sys_sendmsg(fd, m, flags);
+	if (!route_is_ours(&dest, &listed)) {
+		if (listed)
+			park_tell_direct(fd, &dest, LOCAL_LISTED);
+		return sys_sendmsg(fd, m, flags);
+	}
 	family = to.sa.sa_family;
 
 	/* As connect_again(): EINVAL from a fresh socket alone. */
@@ -56,7 +60,7 @@ long sendto_hook(int fd, const void *buf, size_t len, int flags, const void *sa,
 	int old = cancel_open();
 	long r;
 
-	if (flags & MSG_FASTOPEN && sa) {
+	if (flags & MSG_FASTOPEN) {
 		struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
 		struct msghdr m;
 
@@ -106,7 +110,7 @@ long sendmmsg_hook(int fd, struct mmsghdr *m, unsigned count, int flags)
 			r = 1;
 		}
 	} else {
-		r = sys6(SYS_sendmmsg, fd, (long)m, (long)count, flags, 0, 0);
+		r = sys6(SYS_sendmmsg, fd, (long)m, (long)count, flags, SYS_MARK, 0);
 	}
 	cancel_shut(old);
 	return r;

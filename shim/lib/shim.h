@@ -63,7 +63,8 @@ union sockaddr_any {
 /* route.c */
 enum say_level { SAY_ERROR, SAY_WARN, SAY_INFO, SAY_DEBUG };
 
-bool route_is_ours(const struct addr *dest);
+/* *listed: it is not because PLAIT_BYPASS says so, and neither this host nor this link. */
+bool route_is_ours(const struct addr *dest, bool *listed);
 /* The socket paths to try in order; NULL after the last. */
 const char *route_socket(unsigned nth);
 /*
@@ -94,6 +95,8 @@ long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest,
  */
 long park_route(int fd, const struct addr *dest, int domain, union sockaddr_any *to,
 		socklen_t *to_len, bool *direct);
+/* tunneld is told, and not waited for, that fd goes to dest itself. */
+void park_tell_direct(int fd, const struct addr *dest, enum local_reason why);
 /* The errno behind an ECONNRESET that may be tunneld's shutdown(). kind: LOCAL_READ_VERDICT or
  * LOCAL_TAKE_VERDICT. */
 int park_reason(int fd, enum local_ask_kind kind);

@@ -248,6 +248,17 @@ static void on_stream(void *ctx, park_id id, int fd)
 	stream_open(stream_of(id), fd);
 }
 
+static void on_direct(void *ctx, const struct addr *dest, const struct park_caller *who,
+		      enum local_reason why)
+{
+	char text[ADDR_TEXT_MAX];
+
+	(void)ctx;
+	printf("direct %s %s %d %s\n", addr_print(dest, text), who->comm, (int)why,
+	       local_reason_text(why));
+	fflush(stdout);
+}
+
 static void on_cancel(void *ctx, park_id id)
 {
 	(void)ctx;
@@ -284,7 +295,7 @@ static void on_usr1(struct ev_loop *l, ev_signal *w, int events)
 
 int main(int argc, char **argv)
 {
-	static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel };
+	static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct };
 	struct park_config config = { .socket = argc > 1 ? argv[1] : NULL, .streams_max = STREAMS };
 	static struct cidr bypass[8];
 	const char *why;

@@ -44,6 +44,7 @@ park_stop() {
 }
 shim() { PLAIT_SOCKET=$sock LD_PRELOAD=$lib lab_in c "$@"; }
 run() { PLAIT_SOCKET=$sock lab_in c "$B"/plait run -- "$@"; }
+run_preload() { PLAIT_SOCKET=$sock lab_in c "$B"/plait run --preload -- "$@"; }
 
 # --- the library itself ---
 
@@ -109,7 +110,7 @@ if [ -z "$short" ]; then
 	park_start --delay 40 && compare "40 ms late" "$known_preloaded" "${preloaded[@]}"
 	# Every call of a dynamic program by both ways: the library decides, the trap lets pass what it has marked.
 	park_start && compare "by both" "$known_both" env PLAIT_SOCKET="$sock" nsenter --net=/run/netns/c -- \
-		"$B"/plait run --trap -- "$probe"
+		"$B"/plait run -- "$probe"
 fi
 if [ -n "$short" ]; then
 	# Without those that wait for time to pass.
@@ -214,6 +215,10 @@ with() { # VARIABLE=VALUE CMD...
 	lab_in c env PLAIT_SOCKET="$sock" "$v" LD_PRELOAD="$lib" "$@"
 }
 lab_ok "PLAIT_BYPASS lets its blocks go directly" direct with PLAIT_BYPASS=192.0.2.0/24,$four/31 "${get[@]}"
+told_direct() { # TEXT: parkd was told of a direct connect, with the program's name
+	lab_until 2 "parkd to be told" grep -q "^direct $four:8080 curl .*$1" "$LAB/parkd.log"
+}
+lab_ok "and the daemon is told who and why" told_direct "PLAIT_BYPASS has"
 lab_ok "PLAIT_BYPASS leaves others" through_parkd with PLAIT_BYPASS=192.0.2.0/24 curl -sf -o "$LAB/got" $url
 loopback_parks() { # VARIABLE=VALUE: how many connects of one fetch from 127.0.0.1 were parked
 	local before after
@@ -242,6 +247,68 @@ ends_as() { # STATUS CMD...
 	"$@" >"$LAB/out" 2>&1
 	[ $? -eq "$want" ]
 }
+# Programs that the library is not in, by the trap beside them.
+lab_ok "a child without an environment" through_parkd run env -i PATH="$PATH" curl -sf -o "$LAB/got" $url
+lab_ok "a child's child without one" through_parkd run sh -c "env -i PATH=\"$PATH\" sh -c 'curl -sf -o $LAB/got $url'"
+same_pid() { # what was started is what runs: pid, parent and exit are the program's own
+	PLAIT_SOCKET=$sock nsenter --net=/run/netns/c -- "$B"/plait run -- sh -c 'echo $$' >"$LAB/pids" &
+	local pid=$! got
+	wait "$pid"
+	read -r got <"$LAB/pids"
+	[ "$got" = "$pid" ]
+}
+lab_ok "plait run becomes the program" same_pid
+pipe_ends() { # nobody of ours keeps a pipe from the program open
+	local out
+	out=$(run sh -c 'sleep 30 >/dev/null 2>&1 & echo left' 2>&1)
+	[ "$out" = left ]
+}
+lab_ok "a pipe from it ends with it" pipe_ends
+left_behind() {
+	: >"$LAB/web.log"
+	run sh -c "(sleep 1; env -i PATH=\"$PATH\" curl -sf -o $LAB/late $url) >/dev/null 2>&1 &"
+	lab_until 10 "the child left behind" cmp -s "$LAB/www/f" "$LAB/late" && ! grep -q "from ::ffff:$four" "$LAB/web.log"
+}
+lab_ok "what it leaves in the background is served on" left_behind
+lab_ok "plait run inside plait run" through_parkd run "$B"/plait run -- curl -sf -o "$LAB/got" $url
+lab_ok "--preload leaves the trap out" through_parkd lab_in c env PLAIT_SOCKET="$sock" "$B"/plait run --preload curl -sf \
+	-o "$LAB/got" $url
+lab_ok "--preload refuses what it cannot enter" ends_as 126 run_preload "$B"/tests/probe/probe_static count
+trap_gone() { ! pgrep -f "plait run" >/dev/null; }
+lab_ok "nothing of ours is left" lab_until 5 "no plait run" trap_gone
+if [ -z "$short" ] && command -v go >/dev/null; then
+	cat >"$LAB/get.go" <<-'GO'
+	package main
+	import ("fmt"; "io"; "net/http"; "os"; "sync"; "sync/atomic"; "time"; "runtime")
+	func main() {
+		var bad int32
+		var wg sync.WaitGroup
+		stop := make(chan bool)
+		for i := 0; i < 4; i++ { go func() { for { select { case <-stop: return; default: runtime.Gosched() } } }() } // preempted all the time
+		for g := 0; g < 16; g++ {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+				for i := 0; i < 20; i++ {
+					r, err := c.Get(os.Args[1])
+					if err != nil { atomic.AddInt32(&bad, 1); fmt.Fprintln(os.Stderr, err); continue }
+					io.Copy(io.Discard, r.Body)
+					r.Body.Close()
+				}
+			}()
+		}
+		wg.Wait()
+		close(stop)
+		r, _ := http.Get(os.Args[1])
+		f, _ := os.Create(os.Args[2])
+		io.Copy(f, r.Body)
+		if bad > 0 { os.Exit(1) }
+	}
+	GO
+	lab_ok "the Go client builds" env HOME="$LAB" CGO_ENABLED=0 GOFLAGS=-mod=mod GO111MODULE=off go build -o "$LAB/get" "$LAB/get.go"
+	lab_ok "a static Go client, 16 goroutines, signals of preemption" through_parkd run "$LAB/get" $url "$LAB/got"
+fi
 lab_ok "plait run ends as the program does" ends_as 7 run sh -c 'exit 7'
 lab_ok "and when it is trapped" ends_as 7 "$B"/plait run --trap -- sh -c 'exit 7'
 lab_ok "and when a signal ends it" ends_as 143 "$B"/plait run --trap -- sh -c 'kill $$'

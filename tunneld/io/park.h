@@ -68,6 +68,9 @@ struct park_callbacks {
 	void (*on_stream)(void *ctx, park_id id, int fd);
 	/* The application closed, disconnected, timed out or died. Nothing is owed to it. */
 	void (*on_cancel)(void *ctx, park_id id);
+	/* One that we do not carry: it connects to dest itself. NULL: nobody wants to know. */
+	void (*on_direct)(void *ctx, const struct addr *dest, const struct park_caller *who,
+			  enum local_reason why);
 };
 
 struct park_config {

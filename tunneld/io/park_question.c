@@ -115,6 +115,17 @@ static bool bound_to_device(int fd)
 	       strcmp(name, "lo") != 0;
 }
 
+static void went_direct(struct park *p, const struct addr *dest, struct park_caller *caller,
+			const struct local_ask *ask, enum local_reason why)
+{
+	struct addr to = addr_unmap(dest);
+
+	p->stats.bypassed++;
+	memcpy(caller->comm, ask->comm, sizeof caller->comm);
+	if (p->callbacks.on_direct)
+		p->callbacks.on_direct(p->ctx, &to, caller, why);
+}
+
 /* The socket is consumed: kept in a slot or left to the caller to close (*kept). */
 static struct local_answer answer_park(struct park *p, const struct local_ask *ask, int fd,
 				       const struct ucred *who, bool *kept)
@@ -170,7 +181,7 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	if (error)
 		return ends_with(error);
 	if (bypassed(p, &to)) {
-		p->stats.bypassed++;
+		went_direct(p, &to, &caller, ask, LOCAL_BYPASS);
 		return (struct local_answer){ .kind = LOCAL_DIRECT };
 	}
 	/* Its loopback is another one: it would meet no hole there. */
@@ -215,7 +226,7 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	assert(slot_of_id(p, id) == s);
 	s->in_callback = false;
 	if (s->direct) {
-		p->stats.bypassed++;
+		went_direct(p, &to, &caller, ask, LOCAL_BYPASS);
 		answer = (struct local_answer){ .kind = LOCAL_DIRECT };
 		slot_release(p, s);
 	} else if (s->error) {
@@ -377,6 +388,11 @@ static bool question_read(struct question *q)
 			break;
 		case LOCAL_FORGET:
 			answer_forget(p, fd);
+			break;
+		case LOCAL_WENT_DIRECT:
+			went_direct(p, &ask.dest,
+				    &(struct park_caller){ .pid = who.pid, .uid = who.uid }, &ask,
+				    ask.reason);
 			break;
 		case LOCAL_ASK_KINDS:
 			break;

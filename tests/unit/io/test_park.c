@@ -75,7 +75,7 @@ static void on_cancel(void *ctx, park_id id)
 	heard.cancels++;
 }
 
-static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel };
+static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, NULL };
 
 static void open_park(size_t streams)
 {

@@ -81,6 +81,9 @@ static void test_a_question_that_is_none_is_refused(void)
 	/* A connect without a destination, a question for names with one. */
 	CU_ASSERT_EQUAL(ask_with(12, 0), ERR_MALFORMED);
 	CU_ASSERT_EQUAL(ask_with(4, LOCAL_NAMES), ERR_MALFORMED);
+	/* A reason for going directly that does not exist. */
+	CU_ASSERT_EQUAL(ask_with(4, LOCAL_WENT_DIRECT), ERR_OK);
+	CU_ASSERT_EQUAL(ask_with(5, LOCAL_REASONS), ERR_MALFORMED);
 }
 
 static enum err answer_with(uint8_t kind, uint8_t reason, uint8_t error_high, uint8_t error_low, uint8_t family)

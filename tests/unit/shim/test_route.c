@@ -20,7 +20,9 @@ static bool ours(const char *ip)
 {
 	struct addr a = at(ip);
 
-	return route_is_ours(&a);
+	bool listed;
+
+	return route_is_ours(&a, &listed);
 }
 
 static void bypass(const char *list)
@@ -49,6 +51,24 @@ static void test_this_host_and_this_link_go_directly(void)
 		CU_ASSERT_FALSE(ours(direct[i]));
 	for (size_t i = 0; i < sizeof through / sizeof *through; i++)
 		CU_ASSERT_TRUE(ours(through[i]));
+}
+
+static void test_what_the_user_listed_is_told_apart(void)
+{
+	struct addr far = at("10.1.1.1"), here = at("127.0.0.1"), mapped = at("::ffff:10.1.1.1"),
+		    other = at("11.1.1.1");
+	bool listed = false;
+
+	bypass("10.0.0.0/8,127.0.0.0/8");
+	CU_ASSERT_FALSE(route_is_ours(&far, &listed));
+	CU_ASSERT_TRUE(listed);
+	CU_ASSERT_FALSE(route_is_ours(&mapped, &listed));
+	CU_ASSERT_TRUE(listed);
+	CU_ASSERT_FALSE(route_is_ours(&here, &listed));
+	CU_ASSERT_FALSE(listed);
+	listed = true;
+	CU_ASSERT_TRUE(route_is_ours(&other, &listed));
+	CU_ASSERT_FALSE(listed);
 }
 
 static void test_a_list_is_added_to_the_usual(void)
@@ -207,6 +227,7 @@ static void test_fallback_is_refuse_unless_it_says_direct(void)
 
 UNIT_MAIN("route",
 	T(test_this_host_and_this_link_go_directly),
+	T(test_what_the_user_listed_is_told_apart),
 	T(test_a_list_is_added_to_the_usual),
 	T(test_none_clears_what_stood_before_it),
 	T(test_every_destination_is_a_block_too),
