@@ -144,7 +144,7 @@ uint16_t conn_path_mss(struct engine *e, path_id path)
 	return (uint16_t)(p && p->mtu_payload > header + 100 ? p->mtu_payload - header : 1100);
 }
 
-void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out)
+void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out, usec_t now_us)
 {
 	struct engine *e = c->engine;
 	const struct path *p = engine_path(e, path);
@@ -166,6 +166,7 @@ void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *ou
 		.time_wait_us = e->config.form == SEGMENT_SEALED ? SEALED_TIME_WAIT_US : PLAIN_TIME_WAIT_US,
 		.counters = e->counters,
 	};
+	out->rate_hint = path_rate_hint(e, path, now_us, &out->rate_rtt_us);
 }
 
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port)
@@ -240,6 +241,7 @@ void conn_sub_free(struct sub *s)
 	uint8_t i;
 
 	conn_facts_sub_down(s);
+	path_learn(s, s->sf.last_rcv_us);
 	for (i = 0; c->subs[i] != s; i++)
 		;
 	c->subs[i] = c->subs[--c->sub_count];

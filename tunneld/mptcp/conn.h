@@ -152,6 +152,7 @@ struct conn {
 	struct dsn snd_edge;       /* right edge of the peer's window: never moves left */
 	uint32_t snd_wnd;          /* last one announced */
 	uint64_t snd_limit;        /* how much the queue may hold beyond snd_una */
+	usec_t snd_tuned_us;       /* when it was last lowered for lack of memory */
 	bool fin_sent, fin_acked;  /* our DATA_FIN, at queue.end */
 	uint8_t fin_tries;
 	usec_t fin_resend_us;      /* DATA_FIN is repeated then */
@@ -176,7 +177,7 @@ struct conn {
 	bool peer_dsn64;           /* RFC 8684 3.3.1: then DATA_ACK must be 64 bits, too */
 	bool offered;              /* an ACT_DATA waits for its EV_CONSUMED */
 	struct dsn round_start;    /* autotuning: `read` when this round trip began */
-	usec_t round_us;
+	usec_t round_us, round_len_us;
 
 	/* subflows */
 	struct sub *subs[CONN_SUBFLOWS_MAX];
@@ -227,7 +228,7 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient);
 void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bool transient, const struct mptcp_option *first);
 void conn_sub_free(struct sub *s);
-void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out);
+void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out, usec_t now_us);
 /* Largest payload and options of one segment on that path. */
 uint16_t conn_path_mss(struct engine *e, path_id path);
 void conn_sub_path(struct sub *s, path_id path); /* binds it to a path */

@@ -8,7 +8,7 @@
 #include "tunneld/wire/checksum.h"
 
 enum {
-	ROUND_MIN_US = 5000,             /* shortest round of autotuning: a timer's grain is not a measure */
+	
 	UNMAPPED_MAX = 64,               /* segments in a row at the front without a mapping: RST, RFC 8684 3.3.1 */
 };
 
@@ -25,29 +25,6 @@ void conn_free_acked(struct conn *c)
 			low = dsn_min(low, conn_map_next(c->subs[i]));
 	}
 	send_queue_free_to(&c->queue, &c->engine->pool, low);
-}
-
-static void tune_send_limit(struct conn *c)
-{
-	uint64_t cwnd = 0, rate = 0, want, most = c->engine->pool.max_bytes / 8;
-	usec_t longest = 0;
-
-	for (uint8_t i = 0; i < c->sub_count; i++) {
-		const struct subflow *sf = &c->subs[i]->sf;
-
-		cwnd += sf->cc.cwnd;
-		rate += subflow_rate(sf);
-		if (conn_sub_usable(c->subs[i]) && !conn_sub_avoid(c->subs[i]))
-			longest = usec_max(longest, sf->rtt.srtt_us);
-	}
-	/* What quick subflows send while the slowest has its round trip waits for it: RFC 6182 5.3, twice to let it grow. */
-	want = 2 * (rate * longest / USEC_PER_S > cwnd ? rate * longest / USEC_PER_S : cwnd) + 64 * 1024;
-	if (most > CONN_WINDOW_MAX)
-		most = CONN_WINDOW_MAX;
-	if (want > most)
-		want = most;
-	if (want > c->snd_limit)
-		c->snd_limit = want;
 }
 
 /*
@@ -87,7 +64,7 @@ void conn_send_progress(struct conn *c, const struct sub *told, struct dsn una, 
 	c->fin_tries = 0;
 	if (c->close_us != USEC_NEVER && c->state != M_TIME_WAIT)
 		c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
-	tune_send_limit(c);
+	conn_tune_send(c, now_us);
 	if (c->short_write && conn_room(c) >= c->snd_limit / 4) {
 		c->short_write = false;
 		if (!c->orphan && !c->shutdown)
@@ -333,33 +310,13 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 
 /* --- the application read --- */
 
-static usec_t longest_rtt(const struct conn *c)
-{
-	usec_t rtt = ROUND_MIN_US;
-
-	for (uint8_t i = 0; i < c->sub_count; i++)
-		rtt = usec_max(rtt, c->subs[i]->sf.rtt.srtt_us);
-	return rtt;
-}
-
 void conn_consumed(struct conn *c, size_t len, usec_t now_us)
 {
-	struct engine *e = c->engine;
 	int64_t opened_by, left;
 
-	reorder_consumed(&c->reorder, &e->pool, len);
+	reorder_consumed(&c->reorder, &c->engine->pool, len);
 	c->offered = false;
-	if (usec_since(now_us, c->round_us) >= longest_rtt(c)) {
-		/* Dynamic right-sizing: twice of what was read in a round trip, so that the window is never the limit. */
-		uint64_t copied = (uint64_t)dsn_diff(c->reorder.read, c->round_start), most = e->pool.max_bytes / 8;
-
-		if (most > CONN_WINDOW_MAX)
-			most = CONN_WINDOW_MAX;
-		if (2 * copied > c->rcv_limit && c->rcv_limit < most && e->pool.used_bytes < e->pool.max_bytes / 2)
-			c->rcv_limit = 2 * copied + 64 * 1024 < most ? 2 * copied + 64 * 1024 : most;
-		c->round_start = c->reorder.read;
-		c->round_us = now_us;
-	}
+	conn_tune_receive(c, now_us);
 	conn_update_rcv_edge(c);
 	conn_data_progress(c, now_us);
 	/* RFC 9293 3.8.6.2.2: tell the peer when it is worth while, at once when it may be standing still. */

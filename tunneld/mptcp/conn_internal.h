@@ -69,6 +69,16 @@ bool conn_ack_news(const struct conn *c);
 uint32_t conn_ack_room(const struct conn *c); /* bytes of options of a DATA_ACK alone */
 void conn_option_data_ack(const struct sub *s, struct segment *seg);
 
+/* --- conn_buffers.c --- */
+void conn_tune_send(struct conn *c, usec_t now_us);    /* the peer acknowledged data */
+void conn_tune_receive(struct conn *c, usec_t now_us); /* the application took some */
+
+/* --- path_memory.c --- */
+/* The subflow ends: what it knows of its path. */
+void path_learn(const struct sub *s, usec_t now_us);
+/* Bytes a second that a new subflow there may expect, and the round trip that goes with it; 0: nothing is known. */
+uint64_t path_rate_hint(struct engine *e, path_id path, usec_t now_us, usec_t *rtt_us);
+
 /* --- conn_map.c --- */
 /* Bytes that the subflow's next sequence numbers are promised to by a mapping already told, and from where on. */
 uint32_t conn_map_left(const struct sub *s);

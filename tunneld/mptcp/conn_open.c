@@ -207,7 +207,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 		c->destination.port = seg->dst_port;
 	c->checksum |= capable_syn_ok(mpc) && mpc->capable.flags & MPC_CHECKSUM;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
-	conn_subflow_config(c, path, &sc);
+	conn_subflow_config(c, path, &sc, now_us);
 	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
 		conn_free(c);
 		return;

@@ -320,7 +320,7 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 		conn_free(c);
 		return ERR_FULL;
 	}
-	conn_subflow_config(c, path, &sc);
+	conn_subflow_config(c, path, &sc, now_us);
 	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
 		conn_free(c);
 		return ERR_FULL;

@@ -25,6 +25,8 @@ struct path {
 	path_id peer_next;        /* next path of the same peer; PATH_NONE */
 	path_id probe_next;
 	usec_t probed_us;
+	uint64_t learnt_rate;     /* path_memory.c: bytes a second that the last subflow had, its round trip, and when */
+	usec_t learnt_rtt_us, learnt_us;
 	struct path_ports *ports; /* plain form; NULL until the first is used */
 };
 

@@ -398,7 +398,7 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 	for (struct sub *s = p->subs; s; s = s->path_next) {
 		struct subflow_config sc;
 
-		conn_subflow_config(s->conn, id, &sc);
+		conn_subflow_config(s->conn, id, &sc, now_us);
 		if (sc.mss != s->sf.config.mss)
 			subflow_set_mss(&s->sf, sc.mss);
 	}

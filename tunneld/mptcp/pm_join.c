@@ -132,7 +132,7 @@ void pm_join(struct conn *c, path_id path, const struct remote_addr *to, usec_t 
 		s->join_to = s->remote_addr_id = to->id;
 	s->local_addr_id = e->paths[path].addr_id;
 	s->local_nonce = (uint32_t)engine_chance(e);
-	conn_subflow_config(c, path, &sc);
+	conn_subflow_config(c, path, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
 	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
 		conn_sub_free(s);
@@ -279,7 +279,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 	s->backup_remote = j->join.backup;
 	s->remote_nonce = j->join.nonce;
 	s->local_nonce = (uint32_t)engine_chance(e);
-	conn_subflow_config(c, path, &sc);
+	conn_subflow_config(c, path, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
 	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
 		conn_sub_free(s);

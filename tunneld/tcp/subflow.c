@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+enum { START_BYTES_MAX = 1 << 20 };
+
 const char *subflow_state_name(enum subflow_state s)
 {
 	static const char *const names[] = {
@@ -31,6 +33,14 @@ static void init(struct subflow *sf, const struct subflow_config *config, struct
 	sf->cc.ops = config->cc;
 	sf->cc.mss = config->mss;
 	sf->cc.ops->init(&sf->cc, now_us);
+	if (config->rate_hint) {
+		/* RFC 9040 3.3: half of what was known to fit, at the pace it fitted at. */
+		uint64_t half = config->rate_hint * config->rate_rtt_us / USEC_PER_S / 2;
+
+		half = half < START_BYTES_MAX ? half : START_BYTES_MAX;
+		sf->cc.cwnd = half > sf->cc.cwnd ? (uint32_t)half : sf->cc.cwnd;
+		sf->cc.pacing_rate = config->rate_hint;
+	}
 	cc_join(&sf->cc, config->cc_group);
 }
 
