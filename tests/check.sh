@@ -83,5 +83,6 @@ for script in tests/system/{smoke,shim,programs,transfer,streams,semantics,hosti
 	name=$(basename "$script" .sh)
 	step "$name" env B="$B" timeout 300 "$script" --short
 done
+step interop env B="$B" timeout 300 tests/interop/interop.sh --short
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

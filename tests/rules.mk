@@ -50,6 +50,12 @@ bench-failover:
 	@$(MAKE) -s -j2 B=$(B) all lab
 	@B=$(B) tests/bench/failover.sh
 
+.PHONY: interop
+interop:
+	@./install.sh --deps system
+	@$(MAKE) -s -j2 B=$(B) all lab
+	@B=$(B) tests/interop/interop.sh
+
 bench:
 	@./install.sh --deps bench
 	@$(MAKE) -s -j2 B=$(B) all lab

@@ -1,0 +1,623 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The cases of `make interop`. Runs inside interop.sh: namespaces k (the kernel's MPTCP) and p (tunneld's plain mode).
+
+    k  10.9.N.2  fd09:N::2  tN ---- translator tcpudp ---- uN  10.9.N.1  fd09:N::1  p          N = 1..4
+
+Client role: an application under the shim in p, peer.py --mptcp in k. Server role: peer.py --mptcp in k connects to
+plain.listen in p, which forwards to a plain peer.py there. Every case starts with a fresh tunneld, no endpoints, default
+sysctls and a translator that meddles with nothing; it ends with the kernel's MPTcpExt counters compared with ours.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+LAB, B, HERE = os.environ["LAB"], os.environ["B"], os.path.dirname(os.path.abspath(__file__))
+PEER = ["/usr/bin/python3", os.path.join(HERE, "peer.py")]
+PATHS, PORT, LISTEN = 4, 5001, 8080
+CTL = f"{LAB}/x.ctl"
+VERBOSE = bool(os.environ.get("V"))
+
+# Kernel's name, ours: how often each side did what the other saw. "k": the kernel sent, "p": we sent.
+# A sender may count more than the receiver saw only where a packet was lost or is repeated: then ">=" to the receiver's.
+SAME = [
+    ("MPCapableSYNTX", "MPCapableSYNRX", "k"), ("MPCapableSYNRX", "MPCapableSYNTX", "p"),
+    ("MPJoinSynTx", "MPJoinSynRx", "k"), ("MPJoinSynRx", "MPJoinSynTx", "p"),
+    ("AddAddrTx", "AddAddr", "k"), ("AddAddr", "AddAddrTx", "p"),
+    ("EchoAddTx", "EchoAdd", "k"), ("EchoAdd", "EchoAddTx", "p"),
+    ("RmAddrTx", "RmAddr", "k"), ("RmAddr", "RmAddrTx", "p"),
+    ("MPPrioTx", "MPPrioRx", "k"), ("MPPrioRx", "MPPrioTx", "p"),
+    ("MPFailTx", "MPFailRx", "k"), ("MPFailRx", "MPFailTx", "p"),
+    ("MPFastcloseTx", "MPFastcloseRx", "k"), ("MPFastcloseRx", "MPFastcloseTx", "p"),
+    ("InfiniteMapTx", "InfiniteMapRx", "k"), ("InfiniteMapRx", "InfiniteMapTx", "p"),
+]
+# What no case expects unless it says so.
+NEVER_K = ["MPJoinAckHMacFailure", "MPJoinSynAckHMacFailure", "MPJoinNoTokenFound", "DSSNotMatching", "DataCsumErr",
+           "DSSCorruptionFallback", "DSSCorruptionReset", "MPCapableFallbackACK", "MPCapableFallbackSYNACK", "MPFailTx",
+           "MPFailRx", "InfiniteMapTx", "InfiniteMapRx", "MPCapableDataFallback", "DssFallback", "Blackhole", "DSSNoMatchTCP"]
+NEVER_P = ["MPJoinAckHMacFailure", "MPJoinSynAckHMacFailure", "DssNotMatching", "DataCsumErr", "DSSCorruptionReset",
+           "AddAddrBadHmac", "MPCapableBadKey", "DSSNoMatch", "SegmentMalformed", "SegmentTruncated", "PAWSRejected"]
+
+
+class Failed(Exception):
+    pass
+
+
+def check(what, ok):
+    if not ok:
+        raise Failed(what)
+
+
+def inside(ns, *words):
+    return ["nsenter", f"--net=/run/netns/{ns}", "--", *[str(w) for w in words]]
+
+
+def run(ns, *words, must=True, timeout=150):
+    r = subprocess.run(inside(ns, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    if must and r.returncode:
+        raise Failed(f"{' '.join(map(str, words))}: {r.stdout.strip()}")
+    return r.stdout.strip()
+
+
+def until(what, fn, seconds=10):
+    end = time.monotonic() + seconds
+    while not fn():
+        if time.monotonic() > end:
+            raise Failed(f"still waiting for {what}")
+        time.sleep(0.02)
+
+
+def addr(side, n, six=False):
+    last = 2 if side == "k" else 1
+    return f"fd09:{n}::{last}" if six else f"10.9.{n}.{last}"
+
+
+class Lab:
+    def __init__(self):
+        self.daemons, self.tunneld = [], None
+        pairs = [f"k:t{n},p:u{n}" for n in range(1, PATHS + 1)]
+        self.spawn(None, "tcpudp", f"{B}/tests/interop/tcpudp", "-u", CTL, *pairs)
+        until("the translator", lambda: "READY" in self.log("tcpudp"))
+        for n in range(1, PATHS + 1):
+            for ns, dev in (("k", "t"), ("p", "u")):
+                other = "p" if ns == "k" else "k"
+                run(ns, "ip", "addr", "add", addr(ns, n), "peer", addr(other, n), "dev", f"{dev}{n}")
+                run(ns, "ip", "addr", "add", addr(ns, n, True) + "/64", "dev", f"{dev}{n}", "nodad")
+                # By every device to everywhere: a subflow from one address to another's network leaves by its own.
+                run(ns, "ip", "route", "add", "10.9.0.0/16", "dev", f"{dev}{n}", "metric", 100 + n)
+                run(ns, "ip", "-6", "route", "add", "fd09::/16", "dev", f"{dev}{n}", "metric", 100 + n)
+        for ns in ("k", "p"):
+            run(ns, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
+        run("k", "ip", "mptcp", "limits", "set", "subflow", 8, "add_addr_accepted", 8)
+        for six in (False, True):
+            self.spawn("k", "peer-k", *PEER, "--mptcp", "serve", "::" if six else "0.0.0.0", PORT)
+            self.spawn("p", "peer-p", *PEER, "serve", "::1" if six else "127.0.0.1", PORT)
+        until("the peers", lambda: self.log("peer-k").count("READY") == 2 and self.log("peer-p").count("READY") == 2)
+
+    def log(self, name):
+        try:
+            with open(f"{LAB}/{name}.log", encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except OSError:
+            return ""
+
+    def spawn(self, ns, name, *words):
+        with open(f"{LAB}/{name}.log", "a", encoding="utf-8") as out:
+            words = inside(ns, *words) if ns else [str(w) for w in words]
+            p = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        self.daemons.append(p)
+        return p
+
+    def x(self, *words):
+        """Tells the translator."""
+        return subprocess.run([f"{B}/tests/interop/tcpudp", "-c", CTL, *map(str, words)], stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
+
+    def status(self, what):
+        r = subprocess.run(["curl", "-sf", "--max-time", "5", "--unix-socket", f"{LAB}/p.status", f"http://tunneld{what}"],
+                           stdout=subprocess.PIPE, text=True, check=False)
+        return json.loads(r.stdout) if r.returncode == 0 else None
+
+    def start(self, paths, transport, listen_paths=()):
+        links = [{"name": f"u{n}", "interface": f"u{n}", **({"backup": True} if n in transport.get("backup", ()) else {})}
+                 for n in range(1, paths + 1)]
+        transport = {k: v for k, v in transport.items() if k != "backup"}
+        config = {
+            "client": {"socket": f"{LAB}/p.sock", "paths": links},
+            "plain": {"connect": [{"to": "10.9.0.0/16"}, {"to": "fd09::/16"}],
+                      "listen": [{"address": f"0.0.0.0:{LISTEN}", "forward": f"127.0.0.1:{PORT}"},
+                                 {"address": f"[::]:{LISTEN}", "forward": f"[::1]:{PORT}"}]},
+            "transport": transport, "status": {"socket": f"{LAB}/p.status"}}
+        with open(f"{LAB}/p.json", "w", encoding="utf-8") as f:
+            json.dump(config, f)
+        self.tunneld = self.spawn("p", "tunneld", f"{B}/tunneld", "-c", f"{LAB}/p.json")
+        until("tunneld", lambda: self.status("/v1/status"))
+
+    def stop(self):
+        if not self.tunneld:
+            return
+        died = self.tunneld.poll()
+        self.tunneld.kill()
+        self.tunneld.wait()
+        self.daemons.remove(self.tunneld)
+        self.tunneld = None
+        if died is not None:
+            raise Failed(f"tunneld ended by itself, status {died}: {self.log('tunneld')[-1500:]}")
+
+    def kernel(self):
+        out = {}
+        lines = run("k", "cat", "/proc/net/netstat").splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            if names.startswith("MPTcpExt:"):
+                out = dict(zip(names.split()[1:], map(int, values.split()[1:])))
+        return out
+
+    def ours(self):
+        j = self.status("/v1/status")
+        return j["counters"] if j else {}
+
+    def shim(self, *words, **kw):
+        return run("p", "env", f"PLAIT_SOCKET={LAB}/p.sock", f"{B}/plait", "run", "--", *words, **kw)
+
+    def end(self):
+        for p in self.daemons:
+            p.kill()
+        for p in self.daemons:
+            p.wait()
+
+
+class Case:
+    """What one case sees: its lab, counters since it began, and what it lets happen."""
+
+    def __init__(self, lab, paths=1, six=False, server=False, checksum=False, transport=None):
+        self.lab, self.paths, self.six, self.server, self.checksum = lab, paths, six, server, checksum
+        self.transport = dict(transport or {}, checksum=checksum)
+        self.allowed, self.unequal, self.notes = set(), set(), []
+        self.k = self.p = None
+        self.background = []
+
+    def begin(self):
+        lab = self.lab
+        for verb in (("loss", 0), ("delay", 0), ("up",), ("strip", "none"), ("after", 0), ("corrupt", 0), ("mtu", 0)):
+            lab.x(*verb)
+        run("k", "ip", "mptcp", "endpoint", "flush")
+        run("k", "sysctl", "-qw", f"net.mptcp.checksum_enabled={int(self.checksum)}", "net.mptcp.blackhole_timeout=0",
+            "net.mptcp.allow_join_initial_addr_port=1")
+        self.before = lab.kernel()
+        lab.start(1 if self.server else self.paths, self.transport)
+        if self.server:
+            for n in range(2, self.paths + 1):
+                self.endpoint(n, "subflow")
+
+    def endpoint(self, n, *flags):
+        run("k", "ip", "mptcp", "endpoint", "add", addr("k", n, self.six), "dev", f"t{n}", *flags)
+
+    def allow(self, *names):
+        self.allowed.update(names)
+
+    def differ(self, *kernel_names):
+        """Counters that may disagree in this case (a loss, a repetition)."""
+        self.unequal.update(kernel_names)
+
+    def app(self, verb, n, must=True, mptcp=True, timeout=150):
+        """The application at the side that connects."""
+        if self.server:
+            return run("k", *PEER, *(["--mptcp"] if mptcp else []), verb, addr("p", 1, self.six), LISTEN, n, must=must, timeout=timeout)
+        return self.lab.shim(*PEER, verb, addr("k", 1, self.six), PORT, n, must=must, timeout=timeout)
+
+    def hold(self, n=100000):
+        """A connection that stays: gets n bytes; each more() n more."""
+        words = ([*inside("k", *PEER, "--mptcp", "hold", addr("p", 1, self.six), LISTEN, n)] if self.server else
+                 [*inside("p", "env", f"PLAIT_SOCKET={LAB}/p.sock", f"{B}/plait", "run", "--", *PEER, "hold",
+                          addr("k", 1, self.six), PORT, n)])
+        p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.background.append(p)
+        line = p.stdout.readline()
+        check(f"the connection holds ({line.strip()})", line == "held\n")
+        return p
+
+    def more(self, p, n=100000):
+        p.stdin.write("x\n")
+        p.stdin.flush()
+        line = p.stdout.readline().strip()
+        check(f"{n} more bytes arrive whole ({line})", line == want(n))
+
+    def let_go(self, p):
+        p.stdin.write("\n")
+        p.stdin.flush()
+        p.wait(timeout=20)
+
+    def count(self):
+        now = self.lab.kernel()
+        self.k = {name: now[name] - self.before.get(name, 0) for name in now if name != "MPCurrEstab"}
+        self.p = self.lab.ours()
+
+    def seen(self, kernel=None, ours=None, least=1, seconds=10):
+        """Waits until a counter has moved by at least so much."""
+        def moved():
+            self.count()
+            return (self.k if kernel else self.p).get(kernel or ours, 0) >= least
+        until(f"{'kernel ' + kernel if kernel else 'our ' + ours} to be {least}", moved, seconds)
+
+    def finish(self):
+        for p in self.background:
+            p.kill()
+            p.wait()
+        self.quiet()
+        self.count()
+        for name in NEVER_K:
+            check(f"kernel {name} is {self.k.get(name)}", not self.k.get(name) or name in self.allowed)
+        for name in NEVER_P:
+            check(f"our {name} is {self.p.get(name)}", not self.p.get(name) or name in self.allowed)
+        for kernel, ours, _ in SAME:
+            if kernel not in self.unequal and ours in self.p:
+                check(f"{kernel} of the kernel is {self.k.get(kernel)}, our {ours} is {self.p[ours]}",
+                      self.k.get(kernel) == self.p[ours])
+
+    def quiet(self):
+        """Both sides have nothing under way: what they counted is all there will be."""
+        before = None
+        for _ in range(60):
+            self.count()
+            now = ({k: v for k, v in self.k.items() if v}, self.p.get("MPRstTx"), self.p.get("MPFastcloseTx"))
+            if now == before:
+                return
+            before = now
+            time.sleep(0.1)
+
+    def excerpt(self):
+        self.count()
+        interesting = [n for n in self.k if self.k[n] and n not in ("MPTCPRetrans", "OFOQueueTail", "OFOQueue", "OFOMerge",
+                       "DuplicateData", "SndWndShared", "RcvWndShared", "RcvWndConflictUpdate", "RcvWndConflict", "WinProbe")]
+        return " ".join(f"{n}={self.k[n]}" for n in interesting)
+
+
+SHA = {}
+
+
+def want(n):
+    if n not in SHA:
+        SHA[n] = subprocess.run([*PEER, "sha", str(n)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return SHA[n]
+
+
+CASES = []
+
+
+def case(name, short=False, **config):
+    def add(fn):
+        CASES.append((name, short, config, fn))
+        return fn
+    return add
+
+
+# --- transfers: roles, families, paths, checksums ---
+
+def transfer(c, size):
+    c.app_delay = 5
+    c.lab.x("delay", 5)
+    for verb in ("get", "put"):
+        said = c.app(verb, size)
+        check(f"{verb} {size}: {said}", said == want(size))
+    c.count()
+    joins = c.k["MPJoinSynAckRx" if c.server else "MPJoinAckRx"]
+    check(f"{c.paths} subflows each: {joins} joins in two connections", joins == 2 * (c.paths - 1))
+    check("no fallback", c.k["MPCapableSYNACKRX" if c.server else "MPCapableACKRX"] == 2)
+
+
+for server in (False, True):
+    for six in (False, True):
+        for n in (1, 2, 3, 4):
+            for checksum in (False, True):
+                case(f"{'server' if server else 'client'}, IPv{6 if six else 4}, {n} path{'s' if n > 1 else ''}, "
+                     f"checksums {'on' if checksum else 'off'}", paths=n, six=six, server=server, checksum=checksum,
+                     short=(n, six, checksum) in ((1, False, False), (2, True, True), (4, False, False)))(
+                         lambda c: transfer(c, 2000000))
+
+
+def lossy(c):
+    """64 MiB each way with 1 % of all packets lost."""
+    c.lab.x("delay", 2)
+    c.lab.x("loss", 1)
+    c.differ(*[s[0] for s in SAME])
+    for verb in ("get", "put"):
+        said = c.app(verb, 64 << 20, timeout=200)
+        check(f"{verb}: {said}", said == want(64 << 20))
+    c.lab.x("loss", 0)
+
+
+for server in (False, True):
+    case(f"{'server' if server else 'client'}: 64 MiB each way, 2 paths, 1 % loss", paths=2, server=server)(lossy)
+
+
+# --- addresses ---
+
+@case("client: the kernel announces an address, we echo and join it", paths=1, short=True)
+def add_addr_client(c):
+    c.endpoint(2, "signal")
+    p = c.hold()
+    c.seen(kernel="MPJoinAckRx")
+    c.seen(kernel="EchoAdd")
+    c.more(p)
+    c.let_go(p)
+
+
+@case("client: the same over IPv6", paths=1, six=True)
+def add_addr_client6(c):
+    add_addr_client(c)
+
+
+@case("client: the kernel removes an announced address", paths=1)
+def remove_addr_client(c):
+    c.endpoint(2, "signal")
+    p = c.hold()
+    c.seen(kernel="MPJoinAckRx")
+    c.more(p)
+    run("k", "ip", "mptcp", "endpoint", "flush")
+    c.seen(ours="RmAddr")
+    c.more(p)
+    c.let_go(p)
+
+
+@case("server: the kernel's subflow endpoint goes, REMOVE_ADDR", paths=2, server=True)
+def remove_addr_server(c):
+    p = c.hold()
+    c.seen(kernel="MPJoinSynAckRx")
+    c.more(p)
+    run("k", "ip", "mptcp", "endpoint", "flush")
+    c.seen(ours="RmAddr")
+    c.more(p)
+    c.let_go(p)
+
+
+# --- priority ---
+
+@case("client: our backup path joins with B, the kernel leaves it alone", paths=2, transport={"backup": [2]}, short=True)
+def backup_client(c):
+    p = c.hold()
+    c.seen(kernel="MPJoinAckRx")
+    check(f"the kernel saw B: MPJoinSynBackupRx={c.k['MPJoinSynBackupRx']}", c.k["MPJoinSynBackupRx"] == 1)
+    for _ in range(3):
+        c.more(p)
+    out = int(re.search(r"2 out packets=(\d+)", c.lab.x("stat")).group(1))
+    for _ in range(3):
+        c.more(p)
+    now = int(re.search(r"2 out packets=(\d+)", c.lab.x("stat")).group(1))
+    check(f"300 kB added {now - out} packets to the backup path", now - out < 10)
+    c.let_go(p)
+
+
+@case("server: the kernel's backup endpoint, then MP_PRIO takes it back", paths=1, server=True)
+def prio_server(c):
+    c.endpoint(2, "subflow", "backup")
+    p = c.hold()
+    c.seen(kernel="MPJoinSynAckRx")
+    c.more(p)
+    run("k", "ip", "mptcp", "endpoint", "change", addr("k", 2), "nobackup")
+    c.seen(ours="MPPrioRx")
+    c.more(p)
+    c.let_go(p)
+
+
+# --- abrupt ends ---
+
+@case("client: our fast close (SO_LINGER 0), by RST", paths=2, short=True)
+def fastclose_client(c):
+    check("aborted", c.app("abort", 100000) == "aborted")
+    c.seen(kernel="MPFastcloseRx")
+    until("the kernel's application to hear ECONNRESET", lambda: "ECONNRESET" in c.lab.log("peer-k"))
+    c.differ("MPFastcloseRx")  # on every subflow; the first ends it
+
+
+@case("client: our fast close by ACK", paths=2, transport={"fastclose": "ack"})
+def fastclose_ack_client(c):
+    check("aborted", c.app("abort", 100000) == "aborted")
+    c.seen(kernel="MPFastcloseRx")
+    c.differ("MPFastcloseRx")
+
+
+@case("client: the kernel's fast close reaches our application as ECONNRESET", paths=2, short=True)
+def fastclose_kernel_server(c):
+    said = c.app("reset", 100000, must=False)
+    check(f"ECONNRESET after all bytes: {said}", said.splitlines() == [want(100000), "ECONNRESET"])
+    c.seen(kernel="MPFastcloseTx")
+    c.differ("MPFastcloseTx")
+
+
+@case("server: the kernel's fast close resets the local service", paths=2, server=True)
+def fastclose_kernel_client(c):
+    before = c.lab.log("peer-p").count("ECONNRESET")
+    check("aborted", c.app("abort", 100000) == "aborted")
+    until("the local service to hear ECONNRESET", lambda: c.lab.log("peer-p").count("ECONNRESET") > before)
+    c.differ("MPFastcloseTx")
+
+
+@case("server: our fast close reaches the kernel's application", paths=2, server=True)
+def fastclose_server(c):
+    said = c.app("reset", 100000, must=False)
+    check(f"ECONNRESET after all bytes: {said}", said.splitlines() == [want(100000), "ECONNRESET"])
+    c.seen(kernel="MPFastcloseRx")
+    c.differ("MPFastcloseRx")
+
+
+@case("client: nobody listens there, ECONNREFUSED", short=True)
+def refused(c):
+    said = c.lab.shim(*PEER, "get", addr("k", 1), 9, 10, must=False)
+    check(f"ECONNREFUSED: {said}", said == "ECONNREFUSED")
+    c.differ("MPCapableSYNRX")
+
+
+@case("client: the kernel refuses a join (limit), RST with a reason", paths=2)
+def join_refused(c):
+    run("k", "ip", "mptcp", "limits", "set", "subflow", 0, "add_addr_accepted", 0)
+    try:
+        p = c.hold()
+        c.seen(ours="MPJoinRejected")
+        c.more(p)
+        c.let_go(p)
+        c.differ("MPJoinSynRx")
+    finally:
+        run("k", "ip", "mptcp", "limits", "set", "subflow", 8, "add_addr_accepted", 8)
+
+
+# --- middleboxes ---
+
+@case("client: options stripped from SYNs, plain TCP", short=True)
+def strip_syn(c):
+    c.lab.x("out", "strip", "none")
+    c.lab.x("in", "strip", "syn")
+    said = c.app("get", 500000)
+    check(f"get: {said}", said == want(500000))
+    c.differ("MPCapableSYNRX")
+
+
+@case("client: options stripped from SYN/ACKs, plain TCP")
+def strip_synack(c):
+    c.allow("MPCapableFallbackACK", "MPCapableFallbackSYNACK")
+    c.lab.x("out", "strip", "synack")
+    said = c.app("get", 500000)
+    check(f"get: {said}", said == want(500000))
+
+
+@case("client: options stripped from all but SYNs, plain TCP")
+def strip_rest(c):
+    c.allow("MPCapableFallbackACK", "MPCapableDataFallback", "DssFallback", "InfiniteMapTx", "DSSNoMatch")
+    c.lab.x("strip", "ack,data")
+    said = c.app("get", 500000)
+    check(f"get: {said}", said == want(500000))
+
+
+@case("server: options stripped from SYNs, plain TCP")
+def strip_syn_server(c):
+    c.allow("MPCapableFallbackSYNACK")
+    c.differ("MPCapableSYNTX")
+    c.lab.x("out", "strip", "syn")
+    said = c.app("get", 500000)
+    check(f"get: {said}", said == want(500000))
+
+
+@case("server: options stripped from SYN/ACKs, plain TCP")
+def strip_synack_server(c):
+    c.allow("MPCapableFallbackSYNACK", "MPCapableFallbackACK")
+    c.lab.x("in", "strip", "synack")
+    said = c.app("get", 500000)
+    check(f"get: {said}", said == want(500000))
+
+
+@case("server: a plain TCP client", short=True, server=True)
+def tcp_client(c):
+    said = c.app("get", 500000, mptcp=False)
+    check(f"get: {said}", said == want(500000))
+
+
+@case("client: MP_JOIN stripped, one subflow is left", paths=2)
+def strip_join(c):
+    c.allow("MPJoinSynAckHMacFailure")
+    c.differ("MPJoinSynRx")
+    c.lab.x("strip", "join")
+    p = c.hold()
+    c.more(p)
+    c.let_go(p)
+
+
+@case("client: payload corrupted, two subflows, checksums: the subflow is reset", paths=2, checksum=True)
+def corrupt_two(c):
+    c.allow("DataCsumErr", "MPFailTx", "MPFailRx", "DSSCorruptionReset")
+    c.differ("MPFailTx", "MPFailRx")
+    p = c.hold()
+    c.seen(kernel="MPJoinAckRx")
+    c.lab.x("2", "out", "corrupt", 1)
+    for _ in range(20):
+        c.more(p)
+    c.let_go(p)
+
+
+@case("client: payload of ours corrupted, one subflow, checksums: MP_FAIL, infinite mapping", checksum=True)
+def corrupt_out(c):
+    c.allow("DataCsumErr", "MPFailTx", "MPFailRx", "InfiniteMapTx", "InfiniteMapRx", "DSSCorruptionFallback")
+    said = c.app("put", 300000)
+    check(f"put: {said}", said == want(300000))
+
+
+# --- the run ---
+
+def excerpts(lab):
+    c = Case(lab, paths=2)
+    c.begin()
+    try:
+        p = c.hold()
+        c.seen(kernel="MPJoinAckRx")
+        c.more(p)
+        text = ["$ ss -Mnit        # on the kernel's side", run("k", "ss", "-Mni", "sport", f"= {PORT}"),
+                run("k", "ss", "-tni", "sport", f"= {PORT}"),
+                "$ nstat -az 'MPTcpExt*' | awk '$2'        # the same moment",
+                "\n".join(line for line in run("k", "nstat", "-asz", "MPTcpExt*").splitlines()[1:] if line.split()[1] != "0")]
+        c.let_go(p)
+        return "\n".join(text)
+    finally:
+        lab.stop()
+
+
+def write(rows, text):
+    path = os.path.join(HERE, "README.md")
+    with open(path, encoding="utf-8") as f:
+        page = f.read()
+    table = "| case | result | the kernel's MPTcpExt counters |\n|---|---|---|\n" + "".join(
+        f"| {name} | {result} | {counters} |\n" for name, result, counters in rows)
+    for mark, body in (("cases", table), ("excerpts", f"```\n{text}\n```\n")):
+        head, rest = page.split(f"<!-- {mark}:begin -->\n")
+        page = f"{head}<!-- {mark}:begin -->\n{body}<!-- {mark}:end -->{rest.split(f'<!-- {mark}:end -->')[1]}"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(page)
+
+
+def main(args):
+    short, update = "--short" in args, "--write" in args
+    names = [a for a in args if not a.startswith("--")]
+    lab = Lab()
+    rows, failed = [], 0
+    try:
+        for name, in_short, config, fn in CASES:
+            if (short and not in_short) or (names and not any(n in name for n in names)):
+                continue
+            c = Case(lab, **config)
+            began, why = time.monotonic(), ""
+            try:
+                c.begin()
+                fn(c)
+                c.finish()
+            except (Failed, subprocess.SubprocessError, OSError) as e:
+                why = str(e)
+            try:
+                counters = c.excerpt() if c.p is not None or not why else ""
+                if why and VERBOSE:
+                    why += f"\n    kernel: {counters}\n    ours: { {k: v for k, v in (c.p or {}).items() if v} }"
+                    why += "\n    " + "\n    ".join(lab.log("tunneld").splitlines()[-5:])
+            except Failed:
+                counters = ""
+            for p in c.background:
+                p.kill()
+                p.wait()
+            try:
+                lab.stop()
+            except Failed as e:
+                why = why or str(e)
+            rows.append((name, "FAILED" if why else "passed", counters))
+            failed += bool(why)
+            if why:
+                print(f"FAILED  {name}: {why}", file=sys.stderr, flush=True)
+            elif VERBOSE:
+                print(f"ok      {name} ({time.monotonic() - began:.1f} s)", flush=True)
+        if update:
+            write(rows, excerpts(lab))
+    finally:
+        lab.end()
+    print(f"interop: {len(rows) - failed} passed, {failed} failed")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
