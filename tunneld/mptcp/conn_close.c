@@ -248,11 +248,14 @@ bool conn_fastclose_received(struct sub *s, const struct segment *seg, usec_t no
 		count(c->engine->counters, CNT_MPFastcloseBadKey);
 		return false;
 	}
-	/* RFC 9293 3.5.2: a RST is not answered with one; the other subflows get theirs. */
-	if (seg->flags & TCP_RST)
-		conn_sub_free(s);
-	/* The key is proof enough: the sequence number of its RST may be beyond data that was lost. */
-	conn_fail(c, OPEN_RESET, 0, true, now_us);
+	/*
+	 * RFC 8684 3.5: the other subflows, and in the ACK form this one, are answered by RST; not by another MP_FASTCLOSE, and
+	 * no RST by a RST. The key is proof enough: the sequence number of its RST may be beyond data that was lost.
+	 */
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i] != s || !(seg->flags & TCP_RST))
+			reset_sub(c->subs[i], false);
+	conn_fail(c, OPEN_RESET, 0, false, now_us);
 	return true;
 }
 
