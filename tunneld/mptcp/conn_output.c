@@ -128,7 +128,8 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		memcpy(to, payload, d->len);
 	else if (to)
 		send_queue_copy(&c->queue, dsn_of(d->tag), d->len, to);
-	if (segment_mptcp(seg, DSS) && segment_mptcp(seg, DSS)->dss.has_ack) {
+	/* As TCP every segment tells the window. */
+	if (c->fallen || (segment_mptcp(seg, DSS) && segment_mptcp(seg, DSS)->dss.has_ack)) {
 		c->rcv_told = dsn_max(c->rcv_told, c->rcv_edge);
 		c->ack_told = dsn_max(c->ack_told, dsn_add(c->reorder.next, c->peer_fin_in_order));
 	}
