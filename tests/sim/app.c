@@ -118,11 +118,25 @@ static void end_dies(struct end *e, enum end_death death, enum open_result why)
 	e->dead_us = e->host->world->now_us;
 }
 
+static uint32_t plain_name(const struct world *w, const struct end *e, const struct subflow_info *first)
+{
+	unsigned client = e->stream->plan->client;
+
+	if (!e->client)
+		return (uint32_t)first->remote.ip[3] << 24 | (uint32_t)first->remote.ip[2] << 16 | first->remote_port;
+	return (uint32_t)(client * PATHS_MAX + first->path + 1) << 24 |
+	       (w->paths[client][first->path].nat_epoch & 0xff) << 16 | first->local_port;
+}
+
 static void token_learned(struct end *e)
 {
+	struct subflow_info first;
 	struct conn_info info;
 
-	if (engine_conn_info(e->host->engine, e->conn, &info) == ERR_OK)
+	/* In plain form it may have fallen back to TCP and have no token: then its first subflow names it. */
+	if (host_plain(e->host) && engine_subflow_info(e->host->engine, e->conn, 0, &first) == ERR_OK)
+		e->token = plain_name(e->host->world, e, &first);
+	else if (engine_conn_info(e->host->engine, e->conn, &info) == ERR_OK)
 		e->token = e->client ? info.remote_token : info.token;
 }
 
