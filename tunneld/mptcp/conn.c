@@ -106,7 +106,7 @@ uint32_t conn_rcv_window(const struct conn *c)
 	/* Before the peer's key is known there is no sequence space, but a SYN/ACK announces what it will be. */
 	if (!c->remote_key_known)
 		return (uint32_t)c->rcv_limit;
-	room = dsn_diff(c->rcv_edge, c->reorder.next);
+	room = dsn_diff(c->rcv_edge, c->reorder.ready);
 	return room > 0 ? (uint32_t)room : 0;
 }
 
@@ -119,7 +119,7 @@ void conn_update_rcv_edge(struct conn *c)
 		return;
 	edge = dsn_add(c->reorder.read, c->rcv_limit);
 	if (pool->used_bytes > pool->max_bytes / 2)
-		edge = dsn_min(edge, dsn_add(c->reorder.next, EDGE_PRESSED));
+		edge = dsn_min(edge, dsn_add(c->reorder.ready, EDGE_PRESSED));
 	/* RFC 8684 3.3.1: the right edge never moves left. */
 	c->rcv_edge = dsn_max(c->rcv_edge, edge);
 }
@@ -251,6 +251,7 @@ void conn_sub_free(struct sub *s)
 	if (c->last_rcv == s)
 		c->last_rcv = NULL;
 	pm_signal_sub_gone(s);
+	conn_unverified_gone(s);
 	engine_sub_remove(s);
 	pm_port_release(s);
 	path_unlink(s);

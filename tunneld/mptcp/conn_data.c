@@ -10,6 +10,7 @@
 enum {
 	
 	UNMAPPED_MAX = 64,               /* segments in a row at the front without a mapping: RST, RFC 8684 3.3.1 */
+	UNMAPPED_PLAIN_MAX = 6,          /* there every segment of a new peer's has its mapping */
 };
 
 /* --- data acknowledgements --- */
@@ -97,7 +98,7 @@ void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *
 
 void conn_check_data_fin(struct conn *c, usec_t now_us)
 {
-	if (!c->peer_fin || c->peer_fin_in_order || !dsn_eq(c->reorder.next, c->peer_fin_dsn))
+	if (!c->peer_fin || c->peer_fin_in_order || !dsn_eq(c->reorder.ready, c->peer_fin_dsn))
 		return;
 	c->peer_fin_in_order = true;
 	conn_input_close(c, IN_DATA_FIN, now_us);
@@ -130,7 +131,7 @@ static void data_fin(struct sub *s, struct dsn at, usec_t now_us)
 		return;
 	}
 	/* RFC 8684 3.3: what is outside of the window means nothing. */
-	if (dsn_lt(at, c->reorder.next) || dsn_lt(c->rcv_edge, at)) {
+	if (dsn_lt(at, c->reorder.ready) || dsn_lt(c->rcv_edge, at)) {
 		count(c->engine->counters, CNT_NoDSSInWindow);
 		return;
 	}
@@ -146,19 +147,152 @@ uint64_t conn_relative_in(const struct sub *s, struct ssn seq)
 }
 
 /* The mapping a segment declares; len 0: none. */
+/* Until a checksum is verified, nothing that it covers is ready. */
+static void hold(struct conn *c)
+{
+	struct dsn lowest = { 0 }, at;
+	bool any = false;
+
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (mappings_check_lowest(&c->subs[i]->mappings, &at)) {
+			lowest = any ? dsn_min(lowest, at) : at;
+			any = true;
+		}
+	if (c->failing)
+		lowest = any ? dsn_min(lowest, c->fail_dsn) : c->fail_dsn;
+	reorder_hold(&c->reorder, any || c->failing, lowest);
+}
+
+void conn_unverified_gone(struct sub *s)
+{
+	struct conn *c = s->conn;
+	const struct mappings *m = &s->mappings;
+
+	for (uint16_t k = 0; k < m->check_count; k++)
+		if (!m->check[k].done)
+			reorder_discard(&c->reorder, m->check[k].map.dsn, dsn_add(m->check[k].map.dsn, m->check[k].map.len));
+	if (m->check_count) {
+		mappings_close(&s->mappings);
+		hold(c);
+	}
+}
+
+/* Reduces n to the stretch from seq on that has come before as a whole, or not at all. True: it has. */
+static bool had(const struct sub *s, struct ssn seq, uint32_t *n)
+{
+	uint64_t at = s->sf.rcv_off + (uint64_t)(int64_t)ssn_diff(seq, s->sf.rcv_nxt);
+
+	if (at < s->sf.rcv_off) {
+		if (s->sf.rcv_off - at < *n)
+			*n = (uint32_t)(s->sf.rcv_off - at);
+		return true;
+	}
+	for (uint32_t i = 0; i < s->sf.ooo.count; i++) {
+		const struct range *r = &s->sf.ooo.at[i];
+
+		if (r->end <= at)
+			continue;
+		if (r->start > at) {
+			if (r->start - at < *n)
+				*n = (uint32_t)(r->start - at);
+			return false;
+		}
+		if (r->end - at < *n)
+			*n = (uint32_t)(r->end - at);
+		return true;
+	}
+	return false;
+}
+
+/* What of a new mapping has come already, under others. False: that cannot be known any more. */
+static bool sum_what_came(struct sub *s, const struct mapping *map)
+{
+	uint64_t rcv = conn_relative_in(s, s->sf.rcv_nxt);
+
+	for (uint32_t off = 0, n; off < map->len; off += n) {
+		struct ssn seq = ssn_add(s->sf.rcv_nxt, (uint32_t)(map->ssn + off - rcv));
+
+		n = map->len - off;
+		if (!had(s, seq, &n))
+			continue;
+		for (uint32_t done = 0; done < n;) {
+			size_t len;
+			const uint8_t *bytes = reorder_peek(&s->conn->reorder, dsn_add(map->dsn, off + done), &len);
+
+			if (!bytes)
+				return false;
+			if (len > n - done)
+				len = n - done;
+			mappings_check_sum(&s->mappings, map->ssn + off + done, bytes, (uint32_t)len);
+			done += (uint32_t)len;
+		}
+	}
+	return true;
+}
+
+/* RFC 8684 3.3.1: a checksum covers the whole mapping. Here, where this segment has all of it; else when all has come. */
+static enum map_verdict verify(struct sub *s, const struct segment *seg, const struct mapping *map, uint16_t len, uint16_t checksum)
+{
+	uint64_t here = conn_relative_in(s, seg->seq);
+	bool news;
+
+	if (!map->len)
+		return dss_checksum_ok(map->dsn.v, 0, len, 0, checksum) ? MAP_OK : MAP_CORRUPT; /* a DATA_FIN alone */
+	if (map->ssn >= here && map->ssn + map->len <= here + seg->payload_len)
+		return dss_checksum_ok(map->dsn.v, (uint32_t)map->ssn, len,
+				       checksum_partial(seg->payload + (map->ssn - here), map->len), checksum) ? MAP_OK : MAP_CORRUPT;
+	if (map->ssn + map->len <= conn_relative_in(s, s->sf.rcv_nxt))
+		return MAP_OK; /* a copy of what has come */
+	if (mappings_check_add(&s->mappings, map, len, checksum, &news) != ERR_OK) {
+		count(s->conn->engine->counters, CNT_DssNotMatching);
+		return MAP_UNUSABLE;
+	}
+	if (news && !sum_what_came(s, map)) {
+		mappings_check_undo(&s->mappings);
+		count(s->conn->engine->counters, CNT_DssNotMatching);
+		return MAP_UNUSABLE;
+	}
+	hold(s->conn);
+	return MAP_OK;
+}
+
+/* What has come of mappings that are longer than a segment. */
+static enum pay_verdict verify_rest(struct sub *s, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	const struct map_check *k;
+
+	while ((k = mappings_check_next(&s->mappings))) {
+		struct map_check was = *k;
+
+		if (dss_checksum_ok(was.map.dsn.v, (uint32_t)was.map.ssn, was.total, was.sum, was.checksum))
+			continue;
+		/* It stays where it is if TCP goes on from here, else it is forgotten. */
+		if (!conn_may_fall_back(s))
+			reorder_discard(&c->reorder, was.map.dsn, dsn_add(was.map.dsn, was.map.len));
+		if (conn_corrupt(s, was.map.dsn, now_us))
+			return PAY_GONE;
+		break;
+	}
+	hold(c);
+	return PAY_OK;
+}
+
 enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us)
 {
 	const struct mptcp_option *dss = segment_mptcp(seg, DSS), *mpc = segment_mptcp(seg, MP_CAPABLE);
 	struct conn *c = s->conn;
+	enum map_verdict verdict = MAP_OK;
 	bool has_checksum;
 	uint16_t value, len;
+	uint32_t fin = 0;
 
 	*out = (struct mapping){ 0 };
 	if (dss && dss->dss.has_map) {
-		uint32_t fin = dss->dss.data_fin;
 		struct dsn dsn = dss->dss.dsn_is_64 ? dsn_of(dss->dss.dsn) :
 						      dsn_promote((uint32_t)dss->dss.dsn, c->reorder.next);
 
+		fin = dss->dss.data_fin;
 		c->peer_dsn64 = dss->dss.dsn_is_64;
 		if (dss->dss.len == 0) {
 			count(c->engine->counters, CNT_InfiniteMapRx);
@@ -175,8 +309,6 @@ enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg,
 
 			out->ssn = here + (uint64_t)(int64_t)(int32_t)(dss->dss.ssn - (uint32_t)here);
 		}
-		if (fin)
-			data_fin(s, dsn_add(dsn, out->len), now_us);
 	} else if (mpc && mpc->capable.has_length) {
 		struct dsn first;
 		uint32_t token;
@@ -198,11 +330,11 @@ enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg,
 		count(c->engine->counters, CNT_DSSCorruptionReset);
 		return MAP_BAD;
 	}
-	/* The checksum covers the whole mapping: it can be checked here when that is this segment. */
-	if (c->checksum && out->len && out->ssn == conn_relative_in(s, seg->seq) && out->len == seg->payload_len &&
-	    !dss_checksum_ok(out->dsn.v, (uint32_t)out->ssn, len, checksum_partial(seg->payload, seg->payload_len), value))
-		return MAP_CORRUPT;
-	return MAP_OK;
+	if (c->checksum)
+		verdict = verify(s, seg, out, len, value);
+	if (fin && verdict == MAP_OK)
+		data_fin(s, dsn_add(out->dsn, out->len), now_us);
+	return verdict;
 }
 
 /* A segment that covers less than its mapping: the rest of the mapping is for later ones. */
@@ -246,13 +378,13 @@ static uint32_t take(struct sub *s, struct dsn dsn, const uint8_t *bytes, uint32
 	return len;
 }
 
-bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct mapping *now_declared, usec_t now_us, bool *fin)
+enum pay_verdict conn_payload(struct sub *s, const struct subflow_facts *f, const struct mapping *now_declared, usec_t now_us, bool *fin)
 {
 	struct conn *c = s->conn;
 	struct ssn seq = f->payload_seq;
 	const uint8_t *at = f->payload_at;
 	uint32_t left = f->payload_len;
-	struct dsn before = c->reorder.next;
+	struct dsn before = c->reorder.ready;
 
 	while (left) {
 		uint64_t ssn = conn_relative_in(s, seq);
@@ -260,6 +392,7 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 		const struct mapping *m = mappings_find(&s->mappings, ssn);
 		struct mapping linear;
 		uint32_t n, kept;
+		bool fresh;
 
 		if (c->failing)
 			break; /* RFC 8684 3.7: discarded, until the peer answers our MP_FAIL */
@@ -275,18 +408,22 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 			 * takes no memory. At the front, where a mapping can no longer come, it counts towards a RST.
 			 */
 			count(c->engine->counters, CNT_DSSNoMatch);
-			if (ssn_eq(seq, s->sf.rcv_nxt) && ++s->unmapped_segs > UNMAPPED_MAX)
-				return false;
+			if (ssn_eq(seq, s->sf.rcv_nxt) &&
+			    ++s->unmapped_segs > (c->engine->config.form == SEGMENT_SEALED ? UNMAPPED_MAX : UNMAPPED_PLAIN_MAX))
+				return PAY_RESET;
 			break;
 		}
 		n = (uint32_t)(m->ssn + m->len - ssn);
 		if (n > left)
 			n = left;
+		fresh = s->mappings.check_count && !had(s, seq, &n);
 		kept = take(s, dsn_add(m->dsn, ssn - m->ssn), at, n);
 		if (kept) {
 			bool f_in = false;
 
 			s->unmapped_segs = 0;
+			if (fresh)
+				mappings_check_sum(&s->mappings, ssn, at, kept);
 			if (subflow_received(&s->sf, seq, kept, now_us, &f_in) && f_in)
 				*fin = true;
 		}
@@ -298,14 +435,16 @@ bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct map
 	}
 	if (left)
 		subflow_ack_now(&s->sf);
-	if (s->mappings.count)
+	if (s->mappings.check_count && verify_rest(s, now_us) == PAY_GONE)
+		return PAY_GONE;
+	if (s->mappings.count || s->mappings.check_count)
 		mappings_done(&s->mappings, conn_relative_in(s, s->sf.rcv_nxt));
-	if (!dsn_eq(before, c->reorder.next)) {
-		c->bytes_received += (uint64_t)dsn_diff(c->reorder.next, before);
+	if (!dsn_eq(before, c->reorder.ready)) {
+		c->bytes_received += (uint64_t)dsn_diff(c->reorder.ready, before);
 		conn_check_data_fin(c, now_us);
 		conn_data_progress(c, now_us);
 	}
-	return true;
+	return PAY_OK;
 }
 
 /* --- the application read --- */
@@ -321,7 +460,7 @@ void conn_consumed(struct conn *c, size_t len, usec_t now_us)
 	conn_data_progress(c, now_us);
 	/* RFC 9293 3.8.6.2.2: tell the peer when it is worth while, at once when it may be standing still. */
 	opened_by = dsn_diff(c->rcv_edge, c->rcv_told);
-	left = dsn_diff(c->rcv_told, c->reorder.next);
+	left = dsn_diff(c->rcv_told, c->reorder.ready);
 	if (opened_by > 0 && ((uint64_t)opened_by >= c->rcv_limit / 4 || (left < 4096 && opened_by >= 4096))) {
 		struct sub *s = c->last_rcv;
 

@@ -65,6 +65,8 @@ bool conn_fall_back(struct sub *s, bool say, usec_t now_us)
 	c->fail_us = USEC_NEVER;
 	/* Nobody finds it by its token any more: it must not be joined. */
 	engine_token_remove(c);
+	/* RFC 8684 3.7: as with any TCP, what has come counts, whatever its checksum was. */
+	reorder_hold(&c->reorder, false, c->reorder.next);
 	c->fall_dsn = c->reorder.next;
 	c->fall_ssn = conn_relative_in(s, s->sf.rcv_nxt);
 	mappings_close(&s->mappings);
@@ -114,7 +116,7 @@ void conn_fallen_facts(struct sub *s, const struct subflow_facts *f, usec_t now_
 	conn_fallen_acked(s, now_us);
 	if (f->fin && !c->peer_fin) {
 		c->peer_fin = true;
-		c->peer_fin_dsn = c->reorder.next;
+		c->peer_fin_dsn = c->reorder.ready;
 		conn_check_data_fin(c, now_us);
 	}
 	if (f->fin_acked && c->fin_sent && !c->fin_acked) {
@@ -146,6 +148,12 @@ static void reset_failed(struct sub *s, struct dsn from, usec_t now_us)
 
 	conn_facts_corrupt(s, "its data has a wrong checksum", REASON_MIDDLEBOX);
 	count(c->engine->counters, CNT_MPFailTx);
+	if (c->failing) {
+		/* RFC 8684 3.7: all data from there on is discarded. */
+		c->failing = false;
+		reorder_discard(&c->reorder, from, dsn_max(c->rcv_edge, dsn_add(c->reorder.next, 1)));
+		reorder_hold(&c->reorder, false, from);
+	}
 	/* RFC 8684 3.7: with other subflows it goes at once; the data comes again on those. */
 	conn_sub_rst_with(s, s->path, REASON_MIDDLEBOX, c->engine->config.form == SEGMENT_SEALED, &fail);
 	conn_sub_lost(s, now_us);
@@ -188,7 +196,7 @@ bool conn_fail_received(struct sub *s, struct dsn from, usec_t now_us)
 	} else if (conn_fall_back(s, true, now_us)) {
 		/* RFC 8684 3.7: MP_FAIL in the other direction, too. */
 		count(c->engine->counters, CNT_DSSCorruptionFallback);
-		c->fail_dsn = c->reorder.next;
+		c->fail_dsn = c->reorder.ready;
 		c->fail_owed = true;
 	} else {
 		/* RFC 8684 3.7: not contiguous: the subflow cannot be kept. */
@@ -211,7 +219,6 @@ bool conn_fail_due(struct conn *c, usec_t now_us)
 		return false;
 	if (c->fail_tries++ >= FAIL_TRIES) {
 		reset_failed(s, c->fail_dsn, now_us);
-		c->failing = false;
 		return true;
 	}
 	c->fail_owed = true;

@@ -110,6 +110,9 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 			return false;
 		map->len = 0;
 		break;
+	case MAP_UNUSABLE:
+		map->len = 0;
+		break;
 	case MAP_INFINITE:
 		if (conn_fall_back(s, false, now_us))
 			return true;
@@ -157,6 +160,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	struct conn *c = s->conn;
 	struct subflow_facts f = { 0 };
 	struct mapping map = { 0 };
+	enum pay_verdict pay;
 	bool synack_seg = (seg->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 
 	engine_ready(c);
@@ -233,7 +237,10 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 			conn_fail_received(s, segment_mptcp(seg, MP_FAIL)->fail.dsn, now_us);
 		if (seg->payload_len && !c->fallen)
 			conn_mapping_remember(s, seg, &map);
-		if (f.payload && !conn_payload(s, &f, &map, now_us, &f.fin)) {
+		pay = f.payload ? conn_payload(s, &f, &map, now_us, &f.fin) : PAY_OK;
+		if (pay == PAY_GONE)
+			return;
+		if (pay == PAY_RESET) {
 			conn_facts_corrupt(s, "its data has no mapping, or a wrong checksum", REASON_MIDDLEBOX);
 			conn_sub_rst(s, s->path, REASON_MIDDLEBOX, false);
 			conn_sub_lost(s, now_us);

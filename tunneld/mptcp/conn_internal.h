@@ -20,15 +20,17 @@ void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *
 /* una is acknowledged as data, and snd_wnd is the window of now. told: the subflow that said so. */
 void conn_send_progress(struct conn *c, const struct sub *told, struct dsn una, usec_t now_us);
 /* The mapping a segment declares, len 0: none. */
-enum map_verdict { MAP_OK, MAP_BAD /* reset it */, MAP_CORRUPT /* checksum */, MAP_INFINITE };
+enum map_verdict { MAP_OK, MAP_BAD /* reset it */, MAP_CORRUPT /* checksum */, MAP_INFINITE, MAP_UNUSABLE /* not now */ };
 enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us);
+/* s is to be freed: what it brought and nobody verified goes with it. */
+void conn_unverified_gone(struct sub *s);
 /* Unwrapped relative ssn of a sequence number near rcv_nxt: the SYN is 0. */
 uint64_t conn_relative_in(const struct sub *s, struct ssn seq);
 void conn_check_data_fin(struct conn *c, usec_t now_us);
 /* A segment that covers less than its mapping: the rest of the mapping is for later ones. */
 void conn_mapping_remember(struct sub *s, const struct segment *seg, struct mapping *map);
-/* False: the subflow must be reset. */
-bool conn_payload(struct sub *s, const struct subflow_facts *f, const struct mapping *now_declared, usec_t now_us, bool *fin);
+enum pay_verdict { PAY_OK, PAY_RESET /* it must be */, PAY_GONE /* the subflow has been */ };
+enum pay_verdict conn_payload(struct sub *s, const struct subflow_facts *f, const struct mapping *now_declared, usec_t now_us, bool *fin);
 
 /* --- conn_close.c --- */
 void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us);

@@ -18,7 +18,7 @@ static void put_option(struct segment *seg, const struct mptcp_option *opt)
 
 static struct dsn data_ack_of(const struct conn *c)
 {
-	return dsn_add(c->reorder.next, c->peer_fin_in_order ? 1 : 0);
+	return dsn_add(c->reorder.ready, c->peer_fin_in_order ? 1 : 0);
 }
 
 static struct mptcp_option dss_of(const struct conn *c)

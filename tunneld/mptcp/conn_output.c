@@ -131,7 +131,7 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 	/* As TCP every segment tells the window. */
 	if (c->fallen || (segment_mptcp(seg, DSS) && segment_mptcp(seg, DSS)->dss.has_ack)) {
 		c->rcv_told = dsn_max(c->rcv_told, c->rcv_edge);
-		c->ack_told = dsn_max(c->ack_told, dsn_add(c->reorder.next, c->peer_fin_in_order));
+		c->ack_told = dsn_max(c->ack_told, dsn_add(c->reorder.ready, c->peer_fin_in_order));
 	}
 	*act = (struct action){
 		.kind = ACT_SEND,

@@ -35,7 +35,7 @@ enum err engine_conn_info(const struct engine *e, conn_id id, struct conn_info *
 		.conn = c->id, .host = c->orphan ? 0 : c->host, .peer = c->peer,
 		.token = c->local_token, .remote_token = c->remote_token, .state = conn_state_name(c->state),
 		.client = c->client, .checksum = c->checksum, .fallback = c->fallen, .destination = c->destination,
-		.snd_una = c->snd_una.v, .snd_nxt = c->snd_nxt.v, .rcv_nxt = c->reorder.next.v,
+		.snd_una = c->snd_una.v, .snd_nxt = c->snd_nxt.v, .rcv_nxt = c->reorder.ready.v,
 		.snd_wnd = c->snd_wnd, .rcv_wnd = conn_rcv_window(c),
 		.bytes_sent = c->bytes_sent, .bytes_received = c->bytes_received, .reinjected_bytes = c->reinjected_bytes,
 		.snd_buffer = send_queue_held(&c->queue), .rcv_buffer = reorder_waiting(&c->reorder) + c->reorder.ooo_bytes,

@@ -9,6 +9,7 @@ enum { ROOM_KEPT = 4 }; /* a mapping that covers some segments comes and goes al
 void mappings_close(struct mappings *m)
 {
 	free(m->row);
+	free(m->check);
 	*m = (struct mappings){ 0 };
 }
 
@@ -86,6 +87,83 @@ enum err mappings_add(struct mappings *m, const struct mapping *one)
 	return ERR_OK;
 }
 
+/* --- checksums --- */
+
+enum err mappings_check_add(struct mappings *m, const struct mapping *map, uint16_t total, uint16_t checksum, bool *news)
+{
+	uint16_t i = m->check_count;
+
+	*news = false;
+	for (uint16_t k = 0; k < m->check_count; k++) {
+		const struct mapping *o = &m->check[k].map;
+
+		/* RFC 8684 3.3.1: a mapping is immutable, and so is what its checksum covers: the first that was declared counts. */
+		if (o->ssn <= map->ssn && map->ssn + map->len <= o->ssn + o->len && agree(o, map))
+			return o->len != map->len || m->check[k].checksum == checksum ? ERR_OK : ERR_MALFORMED;
+		if (o->ssn < map->ssn + map->len && map->ssn < o->ssn + o->len)
+			return ERR_MALFORMED;
+	}
+	if (i == m->check_room) {
+		uint16_t room = m->check_room ? (uint16_t)(m->check_room * 2) : 4;
+		struct map_check *more;
+
+		if (room > MAP_CHECKS_MAX || !(more = realloc(m->check, room * sizeof *more)))
+			return ERR_FULL;
+		m->check = more;
+		m->check_room = room;
+	}
+	*news = true;
+	m->check[m->check_count++] = (struct map_check){ .map = *map, .total = total, .checksum = checksum };
+	return ERR_OK;
+}
+
+void mappings_check_undo(struct mappings *m) { m->check_count--; }
+
+void mappings_check_sum(struct mappings *m, uint64_t ssn, const uint8_t *bytes, uint32_t len)
+{
+	for (uint16_t k = 0; k < m->check_count; k++) {
+		struct map_check *c = &m->check[k];
+		uint64_t from = ssn > c->map.ssn ? ssn : c->map.ssn, end = c->map.ssn + c->map.len, to = ssn + len < end ? ssn + len : end;
+
+		if (c->done || from >= to)
+			continue;
+		c->sum = checksum_add(c->sum, (size_t)(from - c->map.ssn), checksum_partial(bytes + (from - ssn), (size_t)(to - from)));
+		c->got += (uint32_t)(to - from);
+	}
+}
+
+const struct map_check *mappings_check_next(struct mappings *m)
+{
+	for (uint16_t k = 0; k < m->check_count; k++)
+		if (!m->check[k].done && m->check[k].got == m->check[k].map.len) {
+			m->check[k].done = true;
+			return &m->check[k];
+		}
+	return NULL;
+}
+
+bool mappings_check_lowest(const struct mappings *m, struct dsn *out)
+{
+	bool any = false;
+
+	for (uint16_t k = 0; k < m->check_count; k++)
+		if (!m->check[k].done) {
+			*out = any ? dsn_min(*out, m->check[k].map.dsn) : m->check[k].map.dsn;
+			any = true;
+		}
+	return any;
+}
+
+static void checks_done(struct mappings *m, uint64_t ssn)
+{
+	uint16_t n = 0;
+
+	for (uint16_t k = 0; k < m->check_count; k++)
+		if (!m->check[k].done || m->check[k].map.ssn + m->check[k].map.len > ssn)
+			m->check[n++] = m->check[k];
+	m->check_count = n;
+}
+
 const struct mapping *mappings_find(const struct mappings *m, uint64_t ssn)
 {
 	uint16_t i = at(m, ssn);
@@ -97,10 +175,12 @@ void mappings_done(struct mappings *m, uint64_t ssn)
 {
 	uint16_t n = at(m, ssn);
 
+	if (m->check_count)
+		checks_done(m, ssn);
 	if (n == 0)
 		return;
 	memmove(m->row, m->row + n, (size_t)(m->count - n) * sizeof *m->row);
 	m->count = (uint16_t)(m->count - n);
-	if (m->count == 0 && m->room > ROOM_KEPT)
+	if (m->count == 0 && m->room > ROOM_KEPT && !m->check_count)
 		mappings_close(m);
 }

@@ -12,8 +12,9 @@
 
 #include "common/err.h"
 #include "common/seq.h"
+#include "tunneld/wire/checksum.h"
 
-enum { MAPPINGS_MAX = 4096 }; /* beyond a hole there is as many as what is in flight has */
+enum { MAP_CHECKS_MAX = 1024, MAPPINGS_MAX = 4096 }; /* beyond a hole there is as many as what is in flight has */
 
 struct mapping {
 	uint64_t ssn;      /* first byte, unwrapped relative ssn */
@@ -21,10 +22,25 @@ struct mapping {
 	uint32_t len;      /* bytes of payload: a DATA_FIN is not counted here */
 };
 
+/*
+ * A checksum over a mapping that came in more segments than one: nothing of it may be delivered or DATA_ACKed before it was
+ * verified. It is known to the end of its stretch of the subflow, so that a late copy does not begin it anew.
+ */
+struct map_check {
+	struct mapping map;
+	uint16_t total;    /* its length as declared: with the DATA_FIN */
+	uint16_t checksum;
+	checksum_t sum;    /* of the `got` bytes that have come */
+	uint32_t got;
+	bool done;
+};
+
 /* Ascending by ssn, disjoint. Taken on the first mapping that must be remembered. */
 struct mappings {
 	struct mapping *row;
 	uint16_t count, room;
+	struct map_check *check;
+	uint16_t check_count, check_room;
 };
 
 void mappings_close(struct mappings *m);
@@ -33,6 +49,20 @@ void mappings_close(struct mappings *m);
  * part of it, ERR_MALFORMED for one that contradicts, ERR_FULL beyond MAPPINGS_MAX.
  */
 MUST_CHECK enum err mappings_add(struct mappings *m, const struct mapping *one);
+/*
+ * Declares what is to be verified. The same again, or a part of it, is fine: *news is false. ERR_MALFORMED for one that reaches
+ * beyond another or contradicts it, ERR_FULL.
+ */
+MUST_CHECK enum err mappings_check_add(struct mappings *m, const struct mapping *map, uint16_t total, uint16_t checksum,
+				     bool *news);
+/* The one added last is no more. */
+void mappings_check_undo(struct mappings *m);
+/* Bytes that had not come before. */
+void mappings_check_sum(struct mappings *m, uint64_t ssn, const uint8_t *bytes, uint32_t len);
+/* The next that is complete and has not been told of; NULL: none. Holds until the next call. */
+const struct map_check *mappings_check_next(struct mappings *m);
+/* The lowest dsn that waits to be verified. False: none does. */
+bool mappings_check_lowest(const struct mappings *m, struct dsn *out);
 /* The mapping that covers ssn, or NULL. */
 const struct mapping *mappings_find(const struct mappings *m, uint64_t ssn);
 /* All below ssn has been received: mappings that end there are forgotten. */

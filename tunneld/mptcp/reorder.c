@@ -9,7 +9,7 @@ enum { ISLANDS_MAX = 1 << 15 };
 
 void reorder_init(struct reorder *q, struct dsn first)
 {
-	*q = (struct reorder){ .read = first, .next = first };
+	*q = (struct reorder){ .read = first, .next = first, .ready = first };
 }
 
 void reorder_close(struct reorder *q, struct page_pool *p)
@@ -19,7 +19,7 @@ void reorder_close(struct reorder *q, struct page_pool *p)
 	q->islands = NULL;
 	q->count = q->room = 0;
 	q->ooo_bytes = 0;
-	q->read = q->next;
+	q->read = q->ready = q->next;
 }
 
 /* Index of the first island that ends at or after d: the one d could touch. From the end: arrivals mostly extend the last. */
@@ -110,8 +110,75 @@ static void islands_remove(struct reorder *q, uint32_t i, uint32_t n)
 	q->count -= n;
 }
 
-enum err reorder_insert(struct reorder *q, struct page_pool *p, struct dsn dsn, const uint8_t *bytes, size_t len,
-			uint64_t reserve_bytes, size_t *fresh)
+static void set_ready(struct reorder *q)
+{
+	q->ready = q->held ? dsn_max(q->ready, dsn_min(q->hold, q->next)) : q->next;
+}
+
+void reorder_hold(struct reorder *q, bool held, struct dsn at)
+{
+	q->held = held;
+	q->hold = at;
+	set_ready(q);
+}
+
+/* What is in front of an island that begins there, or the island itself, is cut off. */
+static void cut_islands(struct reorder *q, struct dsn from, struct dsn to)
+{
+	for (uint32_t i = 0; i < q->count;) {
+		struct reorder_gap *g = &q->islands[i], was = *g;
+
+		if (dsn_leq(was.end, from) || dsn_leq(to, was.start)) {
+			i++;
+			continue;
+		}
+		q->ooo_bytes -= (uint64_t)dsn_diff(dsn_min(was.end, to), dsn_max(was.start, from));
+		if (dsn_lt(was.start, from) && dsn_lt(to, was.end)) {
+			/* In two; without room for another, what is behind is forgotten, too, and comes again. */
+			g->end = from;
+			if (island_room(q)) {
+				memmove(q->islands + i + 2, q->islands + i + 1, (q->count - i - 1) * sizeof *q->islands);
+				q->islands[i + 1] = (struct reorder_gap){ to, was.end };
+				q->count++;
+			} else {
+				q->ooo_bytes -= (uint64_t)dsn_diff(was.end, to);
+			}
+			return;
+		}
+		if (dsn_lt(was.start, from)) {
+			g->end = from;
+			i++;
+		} else if (dsn_lt(to, was.end)) {
+			g->start = to;
+			i++;
+		} else {
+			islands_remove(q, i, 1);
+		}
+	}
+}
+
+void reorder_discard(struct reorder *q, struct dsn from, struct dsn to)
+{
+	from = dsn_max(from, q->ready);
+	if (dsn_leq(to, from))
+		return;
+	cut_islands(q, from, to);
+	if (dsn_lt(from, q->next)) {
+		struct dsn end = q->next;
+
+		q->next = from;
+		if (dsn_lt(to, end) && island_room(q)) {
+			memmove(q->islands + 1, q->islands, q->count * sizeof *q->islands);
+			q->islands[0] = (struct reorder_gap){ to, end };
+			q->count++;
+			q->ooo_bytes += (uint64_t)dsn_diff(end, to);
+		}
+	}
+	set_ready(q);
+}
+
+static enum err insert(struct reorder *q, struct page_pool *p, struct dsn dsn, const uint8_t *bytes, size_t len,
+		       uint64_t reserve_bytes, size_t *fresh)
 {
 	struct dsn from = dsn_max(dsn, q->next), to = dsn_add(dsn, len);
 	uint32_t i, j;
@@ -159,6 +226,23 @@ enum err reorder_insert(struct reorder *q, struct page_pool *p, struct dsn dsn, 
 	return ERR_OK;
 }
 
+enum err reorder_insert(struct reorder *q, struct page_pool *p, struct dsn dsn, const uint8_t *bytes, size_t len,
+			uint64_t reserve_bytes, size_t *fresh)
+{
+	enum err err = insert(q, p, dsn, bytes, len, reserve_bytes, fresh);
+
+	set_ready(q);
+	return err;
+}
+
+const uint8_t *reorder_peek(const struct reorder *q, struct dsn from, size_t *len)
+{
+	const uint8_t *page = dsn_lt(from, q->read) ? NULL : page_table_at(&q->pages, page_of(from));
+
+	*len = PAGE_SIZE_BYTES - page_offset(from);
+	return page ? page + page_offset(from) : NULL;
+}
+
 size_t reorder_readable_from(const struct reorder *q, size_t nth, const uint8_t **bytes)
 {
 	struct dsn from = dsn_add(q->read, nth);
@@ -182,7 +266,7 @@ void reorder_consumed(struct reorder *q, struct page_pool *p, size_t len)
 {
 	struct dsn upto = dsn_add(q->read, len);
 
-	assert(dsn_leq(upto, q->next));
+	assert(dsn_leq(upto, q->ready));
 	for (uint64_t n = 0, steps = page_steps(q->read, upto); n < steps; n++)
 		page_table_drop(&q->pages, p, page_of(q->read) + n);
 	q->read = upto;
@@ -199,7 +283,7 @@ void reorder_check(const struct reorder *q)
 	struct dsn last = q->next;
 	uint64_t ooo = 0;
 
-	assert(dsn_leq(q->read, q->next));
+	assert(dsn_leq(q->read, q->ready) && dsn_leq(q->ready, q->next) && (q->held || dsn_eq(q->ready, q->next)));
 	for (uint32_t i = 0; i < q->count; i++) {
 		assert(dsn_lt(last, q->islands[i].start) && dsn_lt(q->islands[i].start, q->islands[i].end));
 		last = q->islands[i].end;

@@ -19,6 +19,7 @@ static void test_a_mapping_covers_many_segments_until_they_came(void)
 	CU_ASSERT_EQUAL(m.count, 1);
 	mappings_done(&m, 3001);
 	CU_ASSERT_EQUAL(m.count, 0);
+	mappings_close(&m);
 	CU_ASSERT_PTR_NULL(m.row);
 }
 
@@ -50,10 +51,54 @@ static void test_the_store_is_bounded(void)
 
 	for (unsigned i = 0; i < MAPPINGS_MAX; i++)
 		CU_ASSERT_EQUAL(add(&m, 1 + 10u * i, 1000 + 20u * i, 5), ERR_OK);
-	CU_ASSERT_EQUAL(add(&m, 5000, 1, 5), ERR_FULL);
+	CU_ASSERT_EQUAL(add(&m, 1 + 10u * MAPPINGS_MAX, 1, 5), ERR_FULL);
 	CU_ASSERT_EQUAL(m.count, MAPPINGS_MAX);
 	mappings_close(&m);
 }
 
+/* Pieces in any order and of any parity, once each. */
+static void test_a_checksum_is_complete_when_all_of_its_bytes_have_come(void)
+{
+	static const uint8_t bytes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+	struct mapping map = { .ssn = 11, .dsn = { 1000 }, .len = 7 };
+	struct mappings m = { 0 };
+	const struct map_check *k;
+	struct dsn low;
+	bool news;
+
+	CU_ASSERT_FALSE(mappings_check_lowest(&m, &low));
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 8, 77, &news), ERR_OK);
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 8, 77, &news), ERR_OK);
+	CU_ASSERT_EQUAL(m.check_count, 1);
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 8, 78, &news), ERR_MALFORMED);
+	map.len = 5; /* a part */
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 5, 5, &news), ERR_OK);
+	CU_ASSERT_FALSE(news);
+	map.ssn = 12; /* a part that says something else */
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 5, 5, &news), ERR_MALFORMED);
+	map.ssn = 11;
+	map.len = 9; /* more than that */
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 9, 5, &news), ERR_MALFORMED);
+	CU_ASSERT_TRUE(mappings_check_lowest(&m, &low) && low.v == 1000);
+	mappings_check_sum(&m, 16, bytes + 6, 3); /* 16 and 17, and one that is beyond it */
+	mappings_check_sum(&m, 10, bytes, 4);     /* one before it, then 11 to 13 */
+	CU_ASSERT_PTR_NULL(mappings_check_next(&m));
+	mappings_check_sum(&m, 14, bytes + 4, 2);
+	k = mappings_check_next(&m);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(k);
+	CU_ASSERT_EQUAL(k->sum, checksum_partial(bytes + 1, 7));
+	CU_ASSERT_EQUAL(k->total, 8);
+	CU_ASSERT_PTR_NULL(mappings_check_next(&m));
+	CU_ASSERT_FALSE(mappings_check_lowest(&m, &low));
+	/* A late copy does not begin it anew; what is past is forgotten. */
+	map.len = 7;
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 8, 77, &news), ERR_OK);
+	CU_ASSERT_FALSE(mappings_check_lowest(&m, &low));
+	mappings_done(&m, 18);
+	CU_ASSERT_EQUAL(m.check_count, 0);
+	mappings_close(&m);
+}
+
 UNIT_MAIN("mapping", T(test_a_mapping_covers_many_segments_until_they_came),
-	  T(test_the_same_again_is_fine_and_a_contradiction_is_not), T(test_the_store_is_bounded))
+	  T(test_the_same_again_is_fine_and_a_contradiction_is_not), T(test_the_store_is_bounded),
+	  T(test_a_checksum_is_complete_when_all_of_its_bytes_have_come))

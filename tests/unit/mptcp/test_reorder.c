@@ -140,5 +140,42 @@ static void test_random_arrivals_against_a_flat_model(void)
 	}
 }
 
+static void test_what_is_held_is_not_ready_and_can_be_discarded(void)
+{
+	struct page_pool p;
+	struct reorder q;
+	size_t fresh;
+
+	page_pool_init(&p, 1 << 20);
+	reorder_init(&q, base);
+	CU_ASSERT_EQUAL(put(&q, &p, 0, "ab", &fresh), ERR_OK);
+	reorder_hold(&q, true, dsn_add(base, 4));
+	CU_ASSERT_EQUAL(put(&q, &p, 2, "cdefgh", &fresh), ERR_OK);
+	CU_ASSERT_EQUAL(put(&q, &p, 10, "kl", &fresh), ERR_OK);
+	CU_ASSERT_TRUE(reads(&q, "abcd"));
+	reorder_check(&q);
+	/* e and f were wrong: what came behind them waits again for them. */
+	reorder_discard(&q, dsn_add(base, 1), dsn_add(base, 6)); /* what is ready stays */
+	reorder_hold(&q, false, base);
+	reorder_check(&q);
+	CU_ASSERT_TRUE(reads(&q, "abcd"));
+	CU_ASSERT_EQUAL(q.ooo_bytes, 4);
+	reorder_discard(&q, dsn_add(base, 11), dsn_add(base, 20));
+	CU_ASSERT_EQUAL(q.ooo_bytes, 3);
+	CU_ASSERT_EQUAL(put(&q, &p, 4, "EF", &fresh), ERR_OK);
+	CU_ASSERT_TRUE(reads(&q, "abcdEFgh"));
+	CU_ASSERT_EQUAL(put(&q, &p, 8, "ij", &fresh), ERR_OK);
+	CU_ASSERT_TRUE(reads(&q, "abcdEFghijk"));
+	/* In the middle of what waits. */
+	CU_ASSERT_EQUAL(put(&q, &p, 20, "uvwxyz", &fresh), ERR_OK);
+	reorder_discard(&q, dsn_add(base, 22), dsn_add(base, 24));
+	CU_ASSERT_EQUAL(q.count, 2);
+	CU_ASSERT_EQUAL(q.ooo_bytes, 4);
+	reorder_check(&q);
+	reorder_close(&q, &p);
+	page_pool_close(&p);
+}
+
 UNIT_MAIN("reorder", T(test_first_copy_of_an_overlap_wins), T(test_what_came_before_is_no_news),
-	  T(test_a_full_pool_keeps_nothing_and_in_order_bytes_have_a_reserve), T(test_random_arrivals_against_a_flat_model))
+	  T(test_a_full_pool_keeps_nothing_and_in_order_bytes_have_a_reserve), T(test_random_arrivals_against_a_flat_model),
+	  T(test_what_is_held_is_not_ready_and_can_be_discarded))
