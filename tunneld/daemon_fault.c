@@ -26,6 +26,7 @@ enum {
 #define FORGED_US      (10 * USEC_PER_S)
 #define TELL_AGAIN_US  (30 * USEC_PER_S)   /* while it lasts: the peer forgets after three of these */
 #define TELL_RETRY_US  (1 * USEC_PER_S)    /* while no subflow can carry it */
+#define TELL_VERIFY_US (250 * USEC_PER_MS) /* somebody's word is passed on if the path has not answered meanwhile */
 #define TELL_FOR_US    (60 * USEC_PER_S)   /* and so long */
 
 /* What is remembered of a path beside paths.h. */
@@ -47,6 +48,7 @@ struct fault_watch {
 	uint32_t paths_max;
 	usec_t second_us;         /* of `reports` */
 	uint32_t reports;
+	bool subflow_came;        /* since the last look */
 	usec_t tell_us;           /* when to look at what is to be told again */
 	bool send_errors;         /* some path has a send_error */
 	uint64_t forged_before;   /* CNT_SealForged */
@@ -198,23 +200,21 @@ static void tell_peer(struct daemon *d, struct fault *x)
 		.kind = EV_FAULT,
 		.fault = { .path = x->path, .id = x->id, .cause = x->cause, .transient = !x->lasting, .middlebox = x->middlebox },
 	};
-	usec_t again;
 
-	x->told_us = d->now_us;
 	switch (daemon_event(d, &ev)) {
 	case ERR_OK:
 		x->told = TOLD_SENT;
-		again = TELL_AGAIN_US;
+		x->tell_us = d->now_us + TELL_AGAIN_US;
 		break;
 	case ERR_UNEXPECTED:
 		x->told = d->now_us - x->first_us < TELL_FOR_US ? TOLD_WAITING : TOLD_NEVER;
-		again = TELL_RETRY_US;
+		x->tell_us = d->now_us + TELL_RETRY_US;
 		break;
 	default:
 		x->told = TOLD_NEVER; /* its path is gone: no connection can name it any more */
 		return;
 	}
-	d->fault_watch->tell_us = usec_min(d->fault_watch->tell_us, d->now_us + again);
+	d->fault_watch->tell_us = usec_min(d->fault_watch->tell_us, x->tell_us);
 }
 
 static bool for_the_peer(const struct fault *x)
@@ -237,8 +237,15 @@ static void report(struct daemon *d, struct fault *what)
 	log_line(x->token ? LOG_DEBUG : LOG_INFO, "fault: %s%s%s: %s (%s%s%s): %s; %s", x->peer_name, *x->path_name ? " path " : "", x->path_name,
 		 fault_cause_text(x->cause), fault_source_name(x->source), ip.family ? " by " : "",
 		 ip.family ? addr_print(&ip, by) : "", x->evidence, x->done);
-	if (for_the_peer(x) && understands(d, x->peer))
-		tell_peer(d, x);
+	if (for_the_peer(x) && understands(d, x->peer)) {
+		if (x->source == FAULT_ICMP) {
+			x->told = TOLD_WAITING;
+			x->tell_us = d->now_us + TELL_VERIFY_US;
+			d->fault_watch->tell_us = usec_min(d->fault_watch->tell_us, x->tell_us);
+		} else {
+			tell_peer(d, x);
+		}
+	}
 	if (events_wanted(d->events)) {
 		json_t *o = event(d, "fault");
 
@@ -590,8 +597,10 @@ void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
 		return;
 	case FACT_SUBFLOW_UP:
 		/* Perhaps there is a way to tell now what waits. */
-		if (d->fault_watch->tell_us != USEC_NEVER)
+		if (d->fault_watch->tell_us != USEC_NEVER) {
+			d->fault_watch->subflow_came = true;
 			d->fault_watch->tell_us = d->now_us;
+		}
 		return;
 	default:
 		return;
@@ -608,7 +617,7 @@ static void tell_again(struct daemon *d)
 
 	w->tell_us = USEC_NEVER;
 	for (uint64_t id = faults_next(d->faults, 0); id; id = faults_next(d->faults, id)) {
-		usec_t wait;
+		const struct path_end *e;
 
 		x = faults_find(d->faults, id);
 		if (x->over_us || x->told == TOLD_NOT || x->told == TOLD_NEVER)
@@ -618,12 +627,15 @@ static void tell_again(struct daemon *d)
 				x->told = TOLD_NEVER;
 			continue;
 		}
-		wait = x->told == TOLD_WAITING ? TELL_RETRY_US : TELL_AGAIN_US;
-		if (d->now_us >= x->told_us + wait || (x->told == TOLD_WAITING && d->now_us > x->told_us))
+		e = paths_by_id(d->paths, x->path);
+		if (x->source == FAULT_ICMP && e && e->life == LIFE_UP)
+			continue; /* it answers: nothing to tell, unless it stops */
+		if (d->now_us >= x->tell_us || (w->subflow_came && x->told == TOLD_WAITING))
 			tell_peer(d, x);
 		else
-			w->tell_us = usec_min(w->tell_us, x->told_us + wait);
+			w->tell_us = usec_min(w->tell_us, x->tell_us);
 	}
+	w->subflow_came = false;
 }
 
 void fault_time(struct daemon *d)

@@ -218,15 +218,57 @@ static void print_status(struct json s)
 	       json_number(json_member(json_member(s, "shim"), "failed"), 0));
 }
 
+/* What lasts, in words: "router 203.0.113.9 reports host unreachable for 14 of 20 clients since ..." */
+static void print_faults(struct json all)
+{
+	struct json next = json_first(json_member(all, "groups")), g;
+	char who[80], what[64], since[40], path[80], current[8], source[32], type[16];
+	unsigned n = 0;
+
+	while (json_next(&next, &g)) {
+		double clients = json_number(json_member(g, "clients"), 0);
+		struct json s = json_first(json_member(g, "sources")), first;
+
+		if (strcmp(json_text(json_member(g, "current"), current, sizeof current), "true") != 0)
+			continue;
+		if (!n++)
+			printf("FAULTS\n");
+		json_text(json_member(g, "router"), who, sizeof who);
+		json_text(json_member(g, "cause_text"), what, sizeof what);
+		json_text(json_member(g, "since"), since, sizeof since);
+		json_text(json_member(g, "path"), path, sizeof path);
+		json_text(json_member(g, "type"), type, sizeof type);
+		source[0] = '\0';
+		if (json_next(&s, &first))
+			json_text(first, source, sizeof source);
+		if (*who && strcmp(who, "null") != 0) {
+			printf("router %s reports %s", who, what);
+		} else {
+			json_text(json_member(g, "prefix"), who, sizeof who);
+			printf("%s (%s)", what, source);
+			if (*who && strcmp(who, "null") != 0)
+				printf(" towards %s", who);
+		}
+		if (clients > 0)
+			printf(" for %.0f of %.0f clients", clients,
+			       json_number(json_member(g, "clients_connected"), 0));
+		else if (*path && strcmp(path, "null") != 0)
+			printf(" on path %s", path);
+		printf(" since %s, %s\n", since, type);
+	}
+	if (!n)
+		printf("no fault lasts\n");
+}
+
 int cmd_status(int argc, char **argv)
 {
-	static const char *const resources[] = { "/v1/status", "/v1/paths", "/v1/connections" };
-	static const char *const names[] = { "status", "paths", "connections" };
+	static const char *const resources[] = { "/v1/status", "/v1/paths", "/v1/connections", "/v1/faults" };
+	static const char *const names[] = { "status", "paths", "connections", "faults" };
 	static void (*const print[])(struct json) = { print_status, print_paths,
-						      print_connections };
+						      print_connections, print_faults };
 	const char *given = NULL;
-	char path[108], *body[3] = { NULL };
-	size_t len[3] = { 0 };
+	char path[108], *body[4] = { NULL };
+	size_t len[4] = { 0 };
 	int as_json = 0, status = 0;
 
 	for (int i = 1; i < argc; i++) {
@@ -240,22 +282,22 @@ int cmd_status(int argc, char **argv)
 	if (!find_socket(given, path))
 		return complain(1, "the path of the status socket is too long");
 	/* All or nothing: half an object would be no JSON. */
-	for (int i = 0; i < 3 && !status; i++)
+	for (int i = 0; i < 4 && !status; i++)
 		status = !(body[i] = get(path, resources[i], &len[i]));
-	for (int i = 0; i < 3 && !status; i++) {
+	for (int i = 0; i < 4 && !status; i++) {
 		if (as_json) {
 			while (len[i] &&
 			       (body[i][len[i] - 1] == '\n' || body[i][len[i] - 1] == ' '))
 				len[i]--;
 			printf("%s\"%s\": %.*s%s", i ? " " : "{", names[i], (int)len[i], body[i],
-			       i < 2 ? ",\n" : "}\n");
+			       i < 3 ? ",\n" : "}\n");
 		} else {
 			if (i)
 				putchar('\n');
 			print[i](json_of(body[i], len[i]));
 		}
 	}
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		free(body[i]);
 	return status;
 }

@@ -73,7 +73,7 @@ struct fault {
 	char evidence[FAULT_EVIDENCE_MAX];
 	const char *done;         /* what was done about it; a text that stays */
 	enum fault_told told;
-	usec_t told_us;           /* last tried, or told */
+	usec_t tell_us;           /* when the host will tell the peer (again) */
 };
 
 struct faults;

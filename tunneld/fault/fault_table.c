@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define MOMENT_US    (10 * USEC_PER_S)   /* what happens in a moment lasts as long as it is repeated that often */
+#define WORD_US      (30 * USEC_PER_S)   /* somebody's word: while it is true, every probe brings it again */
 #define ANNOUNCED_US (90 * USEC_PER_S)   /* peers repeat theirs every 30 s while it lasts */
 #define LASTING_US   (10 * USEC_PER_S)   /* longer than this is no passing thing */
 
@@ -45,7 +46,9 @@ static struct fault *at(const struct faults *f, uint32_t i) { return &f->list[(f
 static usec_t life_of(const struct fault *x)
 {
 	switch (x->source) {
+	case FAULT_ICMP:
 	case FAULT_SEND:
+		return WORD_US;
 	case FAULT_TIMEOUT:
 	case FAULT_RESET:
 	case FAULT_CORRUPT:
@@ -66,7 +69,7 @@ static void due(struct faults *f, const struct fault *x)
 		return;
 	if (life != USEC_NEVER)
 		f->deadline_us = usec_min(f->deadline_us, x->last_us + life);
-	if (!x->lasting && life == USEC_NEVER)
+	if (!x->lasting && life > MOMENT_US && x->source != FAULT_ANNOUNCED)
 		f->deadline_us = usec_min(f->deadline_us, x->first_us + LASTING_US);
 }
 
@@ -215,7 +218,7 @@ void faults_time(struct faults *f, usec_t now_us)
 			continue;
 		if (life != USEC_NEVER && now_us >= x->last_us + life)
 			x->over_us = x->last_us > x->first_us ? x->last_us : now_us;
-		else if (life == USEC_NEVER && now_us >= x->first_us + LASTING_US)
+		else if (life > MOMENT_US && x->source != FAULT_ANNOUNCED && now_us >= x->first_us + LASTING_US)
 			x->lasting = true;
 		due(f, x);
 	}
