@@ -658,6 +658,8 @@ static void check_conn(unsigned conn, char *rest)
 		compare_number(what, i.reinjected_bytes, rest);
 	else if (!strcmp(what, "snd_buffer"))
 		compare_number(what, i.snd_buffer, rest);
+	else if (!strcmp(what, "fallback"))
+		compare_number(what, i.fallback, rest);
 	else if (!strcmp(what, "token"))
 		compare_number(what, i.token == c->our_token, rest);
 	else
@@ -680,6 +682,7 @@ static void check_sub(unsigned sub, char *rest)
 	char *what = word_needed(&rest, "a field of the subflow");
 	struct subflow_info i;
 	bool there = sub_info(sub, &i);
+	char text[ADDR_TEXT_MAX];
 
 	if (!strcmp(what, "gone")) {
 		checks++;
@@ -711,6 +714,10 @@ static void check_sub(unsigned sub, char *rest)
 		compare_number(what, i.retransmitted_segments, rest);
 	else if (!strcmp(what, "path"))
 		compare_number(what, i.path, rest);
+	else if (!strcmp(what, "remote"))
+		compare_text(what, addr_print(&i.remote, text), rest);
+	else if (!strcmp(what, "local"))
+		compare_text(what, addr_print(&i.local, text), rest);
 	else
 		bad_script("a subflow has no \"%s\"", what);
 }

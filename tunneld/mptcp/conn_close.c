@@ -211,7 +211,11 @@ void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us
 
 		count(c->engine->counters, CNT_MPJoinRejected);
 		conn_sub_free(s);
-		pm_join_reset(c, path, to, why, now_us);
+		/* RFC 8684 3.9.3: what does not speak MPTCP there is not asked again, unless it is announced again. */
+		if (!why && c->engine->config.form == SEGMENT_PLAIN)
+			pm_join_failed(c, path, to, true, now_us);
+		else
+			pm_join_reset(c, path, to, why, now_us);
 		/*
 		 * seeds: fast close by RST. The peer does not know the token, and nothing else of the connection lives: it was
 		 * closed there and we missed it.
