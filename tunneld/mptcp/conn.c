@@ -223,6 +223,7 @@ void conn_sub_path(struct sub *s, path_id path)
 	path_unlink(s);
 	if (!p)
 		return;
+	p->news_wanted = true;
 	s->path = path;
 	s->path_next = p->subs;
 	if (p->subs)

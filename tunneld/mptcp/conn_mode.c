@@ -47,6 +47,7 @@ void conn_mode_enter(struct sub *s, enum backup_cause cause, usec_t now_us)
 {
 	if (s->stage != SUB_LIVE && s->stage != SUB_CLOSING)
 		return;
+	engine_news_wanted(s->conn->engine, s->path);
 	if (backup_enter(&s->backup, cause, now_us)) {
 		count(s->conn->engine->counters, CNT_SubflowUnderperforms);
 		s->conn->burst_sub = -1;

@@ -79,6 +79,7 @@ void conn_sub_suspect(struct sub *s, usec_t now_us)
 		return;
 	if (!s->stale) {
 		s->stale = true;
+		engine_news_wanted(s->conn->engine, s->path);
 		count(s->conn->engine->counters, CNT_SubflowStale);
 	}
 	conn_sub_reinject(s, now_us);

@@ -156,10 +156,19 @@ struct path *engine_path(struct engine *e, path_id id)
 	return id < e->config.paths_max && e->paths[id].used ? &e->paths[id] : NULL;
 }
 
+void engine_news_wanted(struct engine *e, path_id id)
+{
+	struct path *p = engine_path(e, id);
+
+	if (p)
+		p->news_wanted = true;
+}
+
 void engine_probe(struct engine *e, path_id id, usec_t now_us)
 {
 	struct path *p = engine_path(e, id);
 
+	engine_news_wanted(e, id);
 	if (!p || p->probe_wanted || (p->probed_us && usec_since(now_us, p->probed_us) < PROBE_EVERY_US))
 		return;
 	p->probe_wanted = true;
@@ -213,6 +222,8 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 		e->peers[p->peer].paths = id;
 	}
 	before = p->state;
+	p->news_wanted |= before != ev->path.state || ev->path.gone || p->backup != ev->path.backup ||
+			  p->mtu_payload != (ev->path.mtu_payload ? ev->path.mtu_payload : 1200) || p->peer_uperf != ev->path.peer_uperf;
 	p->state = ev->path.gone ? PATH_DOWN : ev->path.state;
 	p->backup = ev->path.backup;
 	p->may_initiate = ev->path.may_initiate;

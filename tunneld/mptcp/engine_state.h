@@ -25,6 +25,7 @@ struct path {
 	path_id peer_next;        /* next path of the same peer; PATH_NONE */
 	path_id probe_next;
 	usec_t probed_us;
+	bool news_wanted;         /* some subflow of it may be waiting for news: without any, a probe's answer walks over none */
 	uint64_t learnt_rate;     /* path_memory.c: bytes a second that the last subflow had, its round trip, and when */
 	usec_t learnt_rtt_us, learnt_us;
 	struct path_ports *ports; /* plain form; NULL until the first is used */
@@ -146,6 +147,7 @@ struct sub *engine_sub_find(const struct engine *e, uint32_t space, uint16_t loc
  * seg->remote is its destination.
  */
 void engine_raw(struct engine *e, path_id path, struct segment *seg);
+void engine_news_wanted(struct engine *e, path_id path); /* the next event of the path is to be looked at by all its subflows */
 void engine_probe(struct engine *e, path_id path, usec_t now_us);
 
 /* --- conn_facts.c: what happened; FAULT_ANNOUNCE --- */

@@ -329,11 +329,21 @@ static void path_up(struct engine *e, path_id id, enum path_state before, usec_t
 {
 	struct path *p = &e->paths[id];
 
+	p->news_wanted = false;
 	for (struct sub *s = p->subs; s; s = s->path_next) {
+		if (before == PATH_UP && !s->sf.rtt.backoff && !s->stale && s->backup.cause == CAUSE_NONE &&
+		    s->dead_since_us == USEC_NEVER)
+			continue;
+		p->news_wanted = true; /* it may not be settled by this */
 		s->dead_since_us = USEC_NEVER;
 		/* Only what was stopped by the path starts anew: to one that is making progress this is no news. */
 		/* A SYN on a path that was well all the time waits for its destination, which needs no more SYNs. */
-		if (s->sf.rtt.backoff && (s->stage != SUB_OPENING || before != PATH_UP))
+		/*
+		 * Where the path itself takes about as long as the timeout, somebody is overloaded: RFC 6298 5.5's backoff is then
+		 * all that keeps ten thousand subflows from sending again each time that one probe is answered.
+		 */
+		if (s->sf.rtt.backoff &&
+		    (before != PATH_UP || (s->stage != SUB_OPENING && 2 * p->rtt_us < s->sf.rtt.rto_us)))
 			subflow_path_alive(&s->sf, now_us);
 		conn_sub_alive(s, now_us);
 		conn_mode_settle(s, now_us);
@@ -387,6 +397,8 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 	struct path *p = &e->paths[id];
 	struct mptcp_option prio;
 
+	if (!p->news_wanted)
+		return;
 	for (struct sub *s = p->subs; s; s = s->path_next) {
 		subflow_set_mss(&s->sf, conn_path_mss(e, id));
 		if (s->backup_local != p->backup) {
