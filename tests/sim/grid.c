@@ -6,7 +6,7 @@
 
 #include "tests/sim/sim.h"
 
-enum { RUN_S = 8, SHORT_BYTES = 2000000, SIDES = 4 };
+enum { RUN_S = 8, SHORT_BYTES = 2000000, LONG_BYTES = 120000000, LONG_S = 60, SIDES = 4 };
 
 struct links { const char *name; struct { unsigned mbit, rtt_ms; } side[SIDES]; };
 static const struct links links[] = {
@@ -32,7 +32,7 @@ static void plan_common(struct plan *p, const char *congestion, const char *sche
 	p->gateway_engine = plan_engine(true);
 	p->client_engine.scheduler = p->gateway_engine.scheduler = scheduler;
 	p->client_engine.congestion = p->gateway_engine.congestion = congestion;
-	p->stop_us = (1 + RUN_S) * USEC_PER_S;
+	p->stop_us = (total == LONG_BYTES ? 1u + LONG_S : 1u + RUN_S) * USEC_PER_S;
 	for (unsigned s = 0; s < CLIENTS_MAX; s++) {
 		p->stream[s] = (struct stream_plan){ .open_us = USEC_PER_S, .dial = OPEN_OK, .client = (uint8_t)s };
 		for (unsigned i = 0; i < 2; i++)
@@ -128,9 +128,32 @@ static unsigned fairness(void)
 	return failed;
 }
 
+/* The links that `make bench` plays, a transfer to its end. */
+static unsigned long_transfers(void)
+{
+	static const struct links bench[] = {
+		{ "100M 10",              { { 100, 10 } } },
+		{ "100M 10 + 50M 40",     { { 100, 10 }, { 50, 40 } } },
+		{ "80M 20 + 20M 200",     { { 80, 20 }, { 20, 200 } } },
+		{ "4 x 25M 10..120",      { { 25, 10 }, { 25, 30 }, { 25, 60 }, { 25, 120 } } },
+	};
+	unsigned failed = 0;
+
+	printf("A file of %d MB, defaults, queue 60 ms: without loss, with 1 %% each way\n", LONG_BYTES / 1000000);
+	for (unsigned i = 0; i < sizeof bench / sizeof *bench; i++) {
+		double clean = share(&bench[i], 60, 0, "default", "default", LONG_BYTES);
+		double lossy = share(&bench[i], 60, 10000, "default", "default", LONG_BYTES);
+
+		printf("%-22s %.3f %.3f\n", bench[i].name, clean, lossy);
+		failed += clean < 0 || lossy < 0;
+	}
+	printf("\n");
+	return failed;
+}
+
 unsigned grid_run(void)
 {
-	unsigned failed = 0;
+	unsigned failed = long_transfers();
 
 	printf("Goodput as a share of the sum of the link rates, %d s of virtual time, connecting included.\n\n", RUN_S);
 	failed += table("Controllers, with the default scheduler, bulk:", controllers, CONTROLLERS, NULL, "default", UINT64_C(1) << 40);

@@ -9,6 +9,8 @@
 #include <string.h>
 
 enum {
+	/* Unlike RFC 6928: a join comes only when there is more to send, and what goes beyond ten segments is paced over a round trip. */
+	JOIN_FIRST_SEGS = 32,
 	JOIN_BACKOFF_US = 500 * 1000, JOIN_BACKOFF_MAX_US = 60 * 1000 * 1000,
 	JOIN_SYN_RETRIES = 4,
 };
@@ -134,6 +136,7 @@ void pm_join(struct conn *c, path_id path, const struct remote_addr *to, usec_t 
 	s->local_nonce = (uint32_t)engine_chance(e);
 	conn_subflow_config(c, path, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
+	sc.first_segs = JOIN_FIRST_SEGS;
 	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
 		conn_sub_free(s);
 		return;
@@ -281,6 +284,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 	s->local_nonce = (uint32_t)engine_chance(e);
 	conn_subflow_config(c, path, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
+	sc.first_segs = JOIN_FIRST_SEGS;
 	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
 		conn_sub_free(s);
 		refuse_join(e, path, seg, REASON_NO_RESOURCES);

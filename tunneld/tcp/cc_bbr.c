@@ -26,6 +26,7 @@ enum {
 	BETA_256 = 179,                      /* 0.7 */
 	HEADROOM_256 = 38,                   /* 0.15 */
 	LOSS_PPM = 20000,                    /* what may be lost beyond the ambient loss before it is congestion */
+	QUEUE_SAMPLES = 8, QUEUE_LEAST_US = 4000, QUEUE_MOST_US = 16000,
 	LOSS_SEGS_LEAST = 3, STARTUP_LOSS_SEGS = 6,
 	AMBIENT_PPM_MOST = 300000,
 	ROUNDS_MOST = 63,                    /* PROBE_CRUISE at most so long, as Reno would grow by as many segments */
@@ -56,6 +57,7 @@ struct bbr {
 	uint32_t up_round_bytes, up_acked; /* PROBE_UP: inflight_hi grows by a segment for so many bytes acknowledged */
 	uint32_t since_probe_rounds;
 	uint32_t round_rtt_us;       /* least round trip of this round; UINT32_MAX: none yet */
+	uint8_t round_samples;
 	uint8_t state, full_rounds, extra_rounds, up_rounds;
 	bool full, round_start, probe_rtt_round, too_high;
 };
@@ -196,6 +198,7 @@ static void next_round(struct bbr *b, const struct cc_ack *ack)
 	b->lost = ack->lost_total;
 	b->delivered = ack->delivered;
 	b->round_rtt_us = UINT32_MAX;
+	b->round_samples = 0;
 	b->bw_latest_kb = b->inflight_latest = 0;
 }
 
@@ -245,7 +248,18 @@ static void enter_down(struct bbr *b, usec_t now_us)
 
 static void check_full(struct cc *cc, struct bbr *b, const struct cc_ack *ack)
 {
-	if (b->full || !b->round_start)
+	if (b->full)
+		return;
+	/*
+	 * As HyStart++ (RFC 9406 4.2): the first eight of a round all waited in a queue. The draft goes on until the bandwidth
+	 * has stood for three rounds, which floods every queue that is shorter than what the path holds.
+	 */
+	if (b->round_samples >= QUEUE_SAMPLES && max_bw(b) &&
+	    b->round_rtt_us > b->min_rtt_us + least(most(b->min_rtt_us / 8, QUEUE_LEAST_US), QUEUE_MOST_US) + tolerance(cc, b)) {
+		b->full = true;
+		return;
+	}
+	if (!b->round_start)
 		return;
 	/* A round in which the application was the limit says nothing of the path. */
 	if (ack->rate_app_limited && !b->too_high)
@@ -356,6 +370,7 @@ static void check_min_rtt(struct cc *cc, struct bbr *b, const struct cc_ack *ack
 
 	if (ack->rtt_us) {
 		b->round_rtt_us = (uint32_t)least(b->round_rtt_us, ack->rtt_us);
+		b->round_samples = (uint8_t)(b->round_samples + (b->round_samples < UINT8_MAX));
 		if (!b->probe_min_us || ack->rtt_us < b->probe_min_us || expired) {
 			b->probe_min_us = ack->rtt_us;
 			b->probe_min_at_us = now_us;

@@ -40,6 +40,7 @@ struct subflow_config {
 	usec_t delayed_ack_us;     /* at most 500 ms, RFC 9293 3.8.6.3 */
 	uint8_t syn_retries;       /* SYN or SYN/ACK resends before giving up */
 	usec_t rtt_hint_us;        /* what the path already knows (RFC 9040); 0 = nothing */
+	uint16_t first_segs;       /* initial window, paced beyond RFC 6928's; 0: RFC 6928's */
 	uint64_t rate_hint;        /* likewise, bytes a second, and the round trip they were measured with */
 	usec_t rate_rtt_us;
 	usec_t time_wait_us;       /* 2 MSL */
