@@ -27,6 +27,8 @@ enum {
 #define FAST_MOST_US       (1 * USEC_PER_S)
 #define DEAD_PROBE_US      (5 * USEC_PER_S)  /* for one long dead */
 #define DEAD_AFTER_PROBES  60
+#define IN_USE_US          (60 * USEC_PER_S) /* a peer that was sent data so lately: what is dead is asked each second */
+#define UNREPLIED_MAX      4                 /* probes in a row without a reply, though something is heard */
 #define SUSPECT_MARGIN_US  (100 * USEC_PER_MS)
 #define SUSPECT_UNKNOWN_US (1 * USEC_PER_S)  /* while the round trip is not known */
 #define SIZE_WAIT_US       (500 * USEC_PER_MS)
@@ -51,6 +53,8 @@ struct paths {
 	uint32_t ends_used_below;  /* nothing is used from here on */
 	bool session[PATHS_PEERS_MAX]; /* there has been one: probes can be sealed */
 	uint16_t by_peer[PATHS_PEERS_MAX][PATHS_PER_PEER]; /* id + 1; 0 = none */
+	usec_t data_us[PATHS_PEERS_MAX]; /* when it was last sent something that is not ours; 0: never */
+	bool own_message;          /* what is being sent is ours */
 	struct gateway gateways[GATEWAYS_MAX];
 	unsigned gateway_count;
 	bool automatic;
@@ -162,12 +166,13 @@ void paths_free(struct paths *p)
 
 /* --- time --- */
 
-static usec_t fast_us(const struct path_end *e)
+static usec_t fast_us(const struct paths *p, const struct path_end *e, usec_t now_us)
 {
+	bool in_use = p->data_us[e->peer] && usec_since(now_us, p->data_us[e->peer]) < IN_USE_US;
 	usec_t t = usec_max(FAST_LEAST_US, 2 * e->srtt_us);
 	unsigned doublings = e->probes_unanswered < 10 ? e->probes_unanswered : 10;
 
-	if (e->probes_unanswered > DEAD_AFTER_PROBES)
+	if (e->probes_unanswered > DEAD_AFTER_PROBES && !in_use)
 		return DEAD_PROBE_US;
 	return usec_min(t << doublings, usec_max(FAST_MOST_US, t));
 }
@@ -179,14 +184,24 @@ static usec_t suspect_us(const struct path_end *e)
 	return usec_max(3 * e->srtt_us, e->srtt_us + 4 * e->rttvar_us + SUSPECT_MARGIN_US);
 }
 
+/* When it is suspected, if nothing happens: nothing was heard since a probe, or several in a row had no reply. */
+static usec_t suspicion_us(const struct path_end *e)
+{
+	usec_t at = e->probe_first_us ? e->probe_first_us + suspect_us(e) : USEC_NEVER;
+
+	if (e->unreplied < UNREPLIED_MAX)
+		return at;
+	return usec_min(at, usec_max(e->unreplied_us + suspect_us(e), e->unreplied_full_us + 2 * e->srtt_us));
+}
+
 static void due(struct paths *p, struct path_end *e)
 {
 	usec_t at = e->probe_next_us;
 
 	if (e->unanswered_us && !e->probe_first_us)
-		at = usec_min(at, e->unanswered_us + fast_us(e));
-	if (e->probe_first_us && e->life == LIFE_UP)
-		at = usec_min(at, e->probe_first_us + suspect_us(e));
+		at = usec_min(at, e->unanswered_us + fast_us(p, e, e->unanswered_us));
+	if (e->life == LIFE_UP)
+		at = usec_min(at, suspicion_us(e));
 	if (!e->initiator && e->heard_us)
 		at = usec_min(at, e->heard_us + FORGET_US);
 	if (e->life == LIFE_UP)
@@ -219,6 +234,13 @@ static void life(struct paths *p, struct path_end *e, enum path_life now, usec_t
 	p->config.events->changed(p->config.owner, e, false);
 }
 
+static void send_own(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len)
+{
+	p->own_message = true;
+	p->config.events->send(p->config.owner, e, bytes, len);
+	p->own_message = false;
+}
+
 static void message(struct paths *p, struct path_end *e, uint8_t kind, uint64_t token)
 {
 	uint8_t bytes[MSG_SIZE];
@@ -226,7 +248,7 @@ static void message(struct paths *p, struct path_end *e, uint8_t kind, uint64_t 
 
 	wr_u8(&w, kind);
 	wr_u64(&w, token);
-	p->config.events->send(p->config.owner, e, bytes, wr_len(&w));
+	send_own(p, e, bytes, wr_len(&w));
 }
 
 static void probe(struct paths *p, struct path_end *e, usec_t now_us)
@@ -237,11 +259,15 @@ static void probe(struct paths *p, struct path_end *e, usec_t now_us)
 	e->probe_last_us = now_us;
 	if (!e->probe_first_us)
 		e->probe_first_us = now_us;
+	if (!e->unreplied++)
+		e->unreplied_us = now_us;
+	if (e->unreplied == UNREPLIED_MAX)
+		e->unreplied_full_us = now_us;
 	if (e->burst_left) {
 		e->burst_left--;
 		e->probe_next_us = now_us + BURST_GAP_US;
 	} else {
-		e->probe_next_us = now_us + fast_us(e);
+		e->probe_next_us = now_us + fast_us(p, e, now_us);
 	}
 	message(p, e, MSG_PROBE, now_us);
 	due(p, e);
@@ -292,7 +318,7 @@ static void size_probe(struct paths *p, struct path_end *e, uint16_t size, unsig
 	e->size_sent[slot].size = size;
 	wr_u8(&w, MSG_PROBE);
 	wr_u64(&w, token);
-	p->config.events->send(p->config.owner, e, bytes, size); /* the rest stays zero */
+	send_own(p, e, bytes, size); /* the rest stays zero */
 }
 
 static void size_time(struct paths *p, struct path_end *e, usec_t now_us)
@@ -362,10 +388,13 @@ static void end_time(struct paths *p, struct path_end *e, usec_t now_us)
 		end_gone(p, e);
 		return;
 	}
-	if (e->probe_first_us && e->life == LIFE_UP && now_us >= e->probe_first_us + suspect_us(e))
+	if (e->life == LIFE_UP && now_us >= suspicion_us(e)) {
+		/* What is heard does not say that we are: only an answer does from here on, late ones too. */
+		e->doubted_us = e->unreplied_us;
 		life(p, e, LIFE_SUSPECT, now_us);
+	}
 	if (now_us >= e->probe_next_us ||
-	    (e->unanswered_us && !e->probe_first_us && now_us >= e->unanswered_us + fast_us(e))) {
+	    (e->unanswered_us && !e->probe_first_us && now_us >= e->unanswered_us + fast_us(p, e, e->unanswered_us))) {
 		if (e->initiator && e->life != LIFE_UP && e->probes_unanswered &&
 		    e->probes_unanswered % ROTATE_AFTER == 0)
 			rotate(p, e);
@@ -415,6 +444,8 @@ void paths_heard(struct paths *p, struct path_end *e, size_t bytes, usec_t now_u
 	/* What arrives may have left before, and says nothing of our direction. */
 	if (!e->doubted_us)
 		answered(p, e, now_us);
+	else
+		paths_probe(p, e, now_us);
 }
 
 static void answered(struct paths *p, struct path_end *e, usec_t now_us)
@@ -424,7 +455,9 @@ static void answered(struct paths *p, struct path_end *e, usec_t now_us)
 	if (e->probe_first_us) {
 		e->probe_first_us = 0;
 		e->probes_unanswered = 0;
-		idle(p, e, now_us);
+		/* While replies are missing it goes on asking: one direction may be dead. */
+		if (!e->unreplied || e->unreplied >= UNREPLIED_MAX)
+			idle(p, e, now_us);
 	}
 	if (e->life != LIFE_UP)
 		life(p, e, LIFE_UP, now_us);
@@ -437,6 +470,8 @@ void paths_sent(struct paths *p, struct path_end *e, size_t bytes, usec_t now_us
 {
 	e->bytes_sent += bytes;
 	e->datagrams_sent++;
+	if (!p->own_message)
+		p->data_us[e->peer] = now_us;
 	if (!e->unanswered_us) {
 		e->unanswered_us = now_us;
 		due(p, e);
@@ -482,6 +517,11 @@ void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 	case MSG_REPLY:
 		count(p->config.counters, CNT_PathProbesAnswered);
 		e->probes_answered++;
+		if (e->unreplied && token >= e->unreplied_us && token <= now_us) {
+			e->unreplied = 0;
+			if (!e->probe_first_us)
+				idle(p, e, now_us);
+		}
 		if (e->doubted_us && token >= e->doubted_us && token <= now_us)
 			answered(p, e, now_us);
 		size_answered(p, e, token, now_us);
@@ -833,6 +873,7 @@ static void refresh_end(struct paths *p, const struct gateway *g, unsigned numbe
 	aim(e, (unsigned)which, &w);
 	e->life = LIFE_NONE;
 	e->heard_us = e->unanswered_us = e->probe_first_us = e->doubted_us = 0;
+	e->unreplied = 0;
 	e->probes_unanswered = 0;
 	e->burst_left = BURST - 1;
 	e->changed_us = now_us;

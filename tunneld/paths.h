@@ -10,8 +10,13 @@
  *	reply   the probe's token        tells the round trip
  *	close   a path number            the sender will not use that path again
  *
- * Any authenticated datagram is life. A path that was sent to and stays silent for max(50 ms, 2 srtt)
+ * Any authenticated datagram is life, until a path is suspected: then only the answer to a probe of ours is, because what
+ * arrives says nothing of our direction; and several probes in a row without an answer make it suspect whatever arrives. A path that was sent to and stays silent for max(50 ms, 2 srtt)
  * is probed; a probe unanswered for max(3 srtt, srtt + 4 rttvar + 100 ms) makes it suspect.
+ *
+ * Cost: an idle path carries a probe and its answer every 20 s on average, 62 bytes each with IPv4 and UDP: 11 kB an hour each
+ * way, and 9 kB more for sizes, below. A path that does not answer is asked each second while its peer is in use, 223 kB an
+ * hour; every 5 s otherwise.
  *
  * Datagrams are never fragmented and nobody's word about sizes is taken: a path that lives is sent
  * one probe as long as the longest segment, again every ten minutes. Three without an answer while
@@ -68,6 +73,8 @@ struct path_end {
 	usec_t probe_last_us;
 	usec_t probe_next_us;     /* USEC_NEVER: when there is a reason */
 	unsigned probes_unanswered, burst_left;
+	unsigned unreplied;       /* probes sent since a reply came, whatever else was heard */
+	usec_t unreplied_us, unreplied_full_us; /* the first of them; the one with which they are too many */
 	usec_t doubted_us;        /* paths_doubt(): only the answer to a probe sent since counts as life; 0: no doubt */
 	usec_t due_us;
 

@@ -34,7 +34,7 @@ if [ -n "${mptcp:-}" ] && command -v mptcpize >/dev/null; then
 	ip -n c route add default via 10.77.2.2 dev p2 table 2
 	lab_spawn trickle-mptcp s mptcpize run "$trickle" serve "$SERVER" 7201
 	lab_until 10 "the MPTCP server" lab_listens s 7201 || exit 1
-	systems='mptcp plait'
+	systems=${SYSTEMS:-mptcp plait}
 fi
 lab_spawn trickle s "$trickle" serve "$SERVER" 7200
 lab_until 10 "the server" lab_listens s 7200 || exit 1

@@ -33,6 +33,10 @@ static const struct scenario scenarios[] = {
 	{ .name = "100M 10ms silent 2s..6s, + 50M 40ms", .path = { { 100, 5, 0, 2000, 6000, false }, { 50, 20, 0, 0, 0, false } } },
 	{ .name = "200B every 20ms, 100M silent at 2s, + 50M backup", .path = { { 100, 5, 0, 2000, 0, false }, { 50, 20, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
 	{ .name = "200B every 20ms, 30% loss at 2s.. on 100M, + 50M backup", .path = { { 100, 5, 300000, 0, 0, false }, { 50, 20, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
+	{ .name = "200B every 20ms up, 10% loss on 100M 20ms, + 50M 20ms backup", .upload = true, .path = { { 100, 10, 100000, 0, 0, false }, { 50, 10, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
+	{ .name = "200B every 20ms up, 30% loss on 100M 20ms, + 50M 20ms backup", .upload = true, .path = { { 100, 10, 300000, 0, 0, false }, { 50, 10, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
+	{ .name = "200B every 20ms up, 50% loss on 100M 20ms, + 50M 20ms backup", .upload = true, .path = { { 100, 10, 500000, 0, 0, false }, { 50, 10, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
+	{ .name = "200B every 20ms, 100M 100ms silent at 2s, + 50M 100ms backup", .path = { { 100, 50, 0, 2000, 0, false }, { 50, 50, 0, 0, 0, true } }, .trickle_bytes = 200, .trickle_ms = 20 },
 };
 
 static void plan_of(struct plan *p, const struct scenario *s, const char *scheduler, const char *congestion, uint64_t *rate)

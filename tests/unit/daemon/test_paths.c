@@ -227,7 +227,7 @@ static void test_traffic_that_is_answered_is_not_probed(void)
 	down();
 }
 
-static void test_any_sound_revives_a_suspected_path(void)
+static void test_only_an_answer_revives_a_suspected_path(void)
 {
 	struct path_end *e;
 
@@ -236,10 +236,80 @@ static void test_any_sound_revives_a_suspected_path(void)
 	paths_sent(p, e, 1400, now);
 	pass(USEC_PER_S);
 	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	sents = 0;
+	/* Its other direction lives: that is reason to ask, no more. */
+	pass(100 * USEC_PER_MS);
+	sents = 0;
 	paths_heard(p, e, 60, now);
+	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	CU_ASSERT_EQUAL_FATAL(sents, 1);
+	pass(20 * USEC_PER_MS);
+	reply(e, sent[0].token);
 	CU_ASSERT_EQUAL(e->life, LIFE_UP);
 	CU_ASSERT_EQUAL(last_life, LIFE_UP);
 	CU_ASSERT_EQUAL(counters.v[CNT_PathRecovered], 1);
+	down();
+}
+
+/* We are not heard, but hear: acknowledgements of the past, data of the peer's. */
+static void test_a_path_dead_in_our_direction_alone_is_suspected(void)
+{
+	struct path_end *e;
+
+	up();
+	e = healthy();
+	paths_probe(p, e, now);
+	for (int i = 0; i < 100 && e->life == LIFE_UP; i++) {
+		paths_sent(p, e, 1400, now);
+		paths_heard(p, e, 1400, now);
+		pass(10 * USEC_PER_MS);
+	}
+	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	CU_ASSERT_EQUAL(sents, 4);
+	paths_heard(p, e, 1400, now);
+	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
+	down();
+}
+
+static void test_a_lost_answer_or_two_make_no_suspicion(void)
+{
+	struct path_end *e;
+
+	up();
+	e = healthy();
+	paths_probe(p, e, now);
+	for (int i = 0; i < 100; i++) {
+		pass(10 * USEC_PER_MS);
+		paths_heard(p, e, 1400, now);
+		if (sents == 3)
+			reply(e, sent[2].token);
+	}
+	CU_ASSERT_EQUAL(e->life, LIFE_UP);
+	CU_ASSERT_EQUAL(sents, 3);
+	down();
+}
+
+static void test_a_dead_path_is_asked_each_second_while_its_peer_is_in_use(void)
+{
+	struct path_end *e;
+
+	up();
+	e = healthy();
+	e->initiator = true;
+	e->gateway = &(struct config_gateway){ .address_count = 0 };
+	paths_sent(p, e, 1400, now);
+	for (int s = 0; s < 200; s++) {
+		sents = 0;
+		pass(USEC_PER_S);
+		if (s > 10)
+			CU_ASSERT_TRUE(sents >= 1 && sents <= 2);
+		paths_sent(p, e, 1400, now); /* it stands for another path of that peer */
+	}
+	/* And more rarely a minute after the last of it. */
+	pass(70 * USEC_PER_S);
+	sents = 0;
+	pass(50 * USEC_PER_S);
+	CU_ASSERT_TRUE(sents >= 8 && sents <= 12);
 	down();
 }
 
@@ -466,8 +536,10 @@ static void test_a_path_without_an_answer_tries_the_other_address(void)
 
 		sents = 0;
 		pass(USEC_PER_S);
-		paths_heard(p, one, 60, now);
-		paths_heard(p, two, 60, now);
+		for (unsigned k = 0, asked = sents; k < asked; k++) {
+			reply(one, sent[k].token);
+			reply(two, sent[k].token);
+		}
 	}
 	CU_ASSERT_EQUAL(counters.v[CNT_PathRotated], 0);
 	CU_ASSERT_EQUAL(one->life, LIFE_UP);
@@ -567,7 +639,8 @@ UNIT_MAIN("paths",
 	T(test_a_probe_is_answered_with_its_token),
 	T(test_unanswered_traffic_is_probed_and_then_suspected),
 	T(test_traffic_that_is_answered_is_not_probed),
-	T(test_any_sound_revives_a_suspected_path),
+	T(test_only_an_answer_revives_a_suspected_path), T(test_a_path_dead_in_our_direction_alone_is_suspected),
+	T(test_a_lost_answer_or_two_make_no_suspicion), T(test_a_dead_path_is_asked_each_second_while_its_peer_is_in_use),
 	T(test_the_engines_question_is_asked_once_while_it_is_open),
 	T(test_probes_of_a_dead_path_become_rare),
 	T(test_a_long_silent_path_is_forgotten_by_the_gateway),
