@@ -147,8 +147,13 @@ static bool buffer_send(struct udp *u, struct udp_buffer *b)
 			u->datagrams_out += b->count;
 			return true;
 		}
-		if (error == EAGAIN || error == ENOBUFS)
+		if (error == EAGAIN)
 			return false;
+		if (error == ENOBUFS) {
+			/* With IP_RECVERR the device's own queue says that it dropped something: loss, which no waiting mends. */
+			count(u->pool->counters, CNT_UdpDeviceDropped);
+			return true;
+		}
 		/* EIO: the device cannot (no checksum offload); the others: too large for one, seen below. */
 		if (error == EIO)
 			u->gso = false;
@@ -158,10 +163,12 @@ static bool buffer_send(struct udp *u, struct udp_buffer *b)
 		size_t n = left < b->segment_len ? left : b->segment_len;
 
 		error = send_some(u, b, b->bytes + b->sent, n, 0);
-		if (error == EAGAIN || error == ENOBUFS)
+		if (error == EAGAIN)
 			return false;
 		b->sent += n;
-		if (!error) {
+		if (error == ENOBUFS) {
+			count(u->pool->counters, CNT_UdpDeviceDropped);
+		} else if (!error) {
 			u->bytes_out += n;
 			u->datagrams_out++;
 		} else if (error == EMSGSIZE) {
