@@ -76,6 +76,7 @@ step script make -s script SAN=1 B="$B"
 step rules tests/script/rules.py
 step fuzz make -s fuzz SAN=1 B="$B" SECONDS=2
 if [ -x "$B/tests/sim/sim" ]; then
+	step stories make -s sim-stories SAN=1 B="$B"
 	step sim make -s sim SAN=1 B="$B" SEEDS="$SEEDS"
 fi
 # Where no namespace can be made these say "0 passed, 0 failed, N skipped" and why.

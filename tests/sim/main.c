@@ -18,6 +18,7 @@
 
 #include "tests/sim/grid.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/story.h"
 #include "tests/sim/sim.h"
 
 enum { JOBS_MAX = 64, CPU_S_MAX = 60, LISTED_MAX = 4096 };
@@ -184,11 +185,11 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seeds", 1, 0, 'n' }, { "first", 1, 0, 'f' }, { "seed", 1, 0, 's' }, { "jobs", 1, 0, 'j' }, { "list", 1, 0, 'l' },
 		{ "trace", 0, 0, 't' }, { "scenarios", 0, 0, 'c' }, { "only", 1, 0, 'o' }, { "scheduler", 1, 0, 'S' },
-		{ "congestion", 1, 0, 'C' }, { "stop-at-first", 0, 0, '1' }, { "grid", 0, 0, 'g' }, { 0 },
+		{ "congestion", 1, 0, 'C' }, { "stop-at-first", 0, 0, '1' }, { "grid", 0, 0, 'g' }, { "stories", 0, 0, 'y' }, { 0 },
 	};
 	unsigned long long seeds = 300, first = 1, seed = 0, jobs = 1;
 	const char *list = NULL, *only = NULL, *scheduler = NULL, *congestion = NULL;
-	bool trace = false, scenarios = false, grid = false;
+	bool trace = false, scenarios = false, grid = false, stories = false;
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
 		switch (o) {
@@ -201,11 +202,14 @@ int main(int argc, char **argv)
 		case '1': failures_max = 1;    break;
 		case 'c': scenarios = true;    break;
 		case 'g': grid = true;         break;
+		case 'y': stories = true;      break;
 		case 'o': only = optarg;       break;
 		case 'S': scheduler = optarg;  break;
 		case 'C': congestion = optarg; break;
 		default:  return 2;
 		}
+	if (stories)
+		return stories_run(only, trace) != 0;
 	if (grid)
 		return grid_run() != 0;
 	if (scenarios)

@@ -39,6 +39,7 @@ enum fault_kind {
 	FAULT_INTERFACE_GONE,    /* the client loses it altogether */
 	FAULT_INTERFACE_BACK,
 	FAULT_REBIND,            /* the client's address as the gateway sees it changes */
+	FAULT_LOSE_RSTS,         /* RSTs are lost in these directions, until the restore */
 	FAULT_LINK,              /* a link's properties change: up and down */
 };
 
@@ -71,6 +72,7 @@ struct plan {
 	bool heard_is_up;        /* the host takes a path for well when it hears anything on it, not only an answer */
 	bool event_time;         /* the host passes EV_TIME at a deadline, before asking for output */
 	usec_t heal_us;          /* from here on every link is well */
+	bool segments_only;      /* a trace without probes and what hosts think */
 	bool bench;              /* a scenario: no end is asked for beyond stop_us */
 	bool shared;             /* every packet of a direction goes through the links of client 0's path 0: a common bottleneck */
 	usec_t stop_us;

@@ -112,6 +112,7 @@ struct path {
 	uint32_t nat_epoch;
 	struct link up, down;    /* to the gateway, to the client */
 	struct middlebox box;    /* plain form */
+	uint8_t lose_rsts;       /* directions, as in struct fault */
 	usec_t healthy_us;       /* since when it has been fit to carry data; USEC_NEVER: it is not */
 };
 
@@ -129,6 +130,7 @@ struct world {
 	/* times at which a client had no healthy path; the last one is still open if until is USEC_NEVER */
 	struct outage { usec_t from_us, until_us; } outages[CLIENTS_MAX][OUTAGES_MAX];
 	unsigned outage_count[CLIENTS_MAX];
+	usec_t last_segment_us;
 	bool healed;
 	usec_t checked_us;       /* when stalls were last looked for */
 	uint64_t steps;
@@ -147,6 +149,10 @@ struct result {
 	usec_t first_us, last_us, gap_us;
 	uint64_t delivered_of[CLIENTS_MAX];
 	uint64_t retransmitted, reinjected;
+	/* stories: the client's and the server's end of the first stream; what is left of connections */
+	struct { enum end_death death; enum open_result why; uint64_t consumed; } ends[2];
+	uint32_t connections;
+	usec_t last_segment_us;
 };
 
 /* world.c */

@@ -78,6 +78,9 @@ static void trace_packet(const struct world *w, const struct packet *p, const st
 	char text[SEGMENT_TEXT_MAX] = "probe", fate[64];
 	struct segment s = { 0 };
 
+	if (w->plan->segments_only && p->kind != PACKET_SEGMENT)
+		return;
+
 	if (p->kind == PACKET_PROBE_REPLY)
 		snprintf(text, sizeof text, "probe reply");
 	else if (p->kind == PACKET_SEGMENT && segment_parse(&s, p->bytes, p->len, w->plan->client_engine.form) == ERR_OK)
@@ -91,6 +94,14 @@ static void trace_packet(const struct world *w, const struct packet *p, const st
 	world_trace(w, "c%u.%u %s %u>%u %s [%s]", p->client, p->path, p->to_gateway ? "-->" : "<--", s.src_port, s.dst_port, text, fate);
 }
 
+static bool is_rst(const struct world *w, const struct packet *p)
+{
+	struct segment s = { 0 };
+
+	return p->kind == PACKET_SEGMENT && segment_parse(&s, p->bytes, p->len, w->plan->client_engine.form) == ERR_OK &&
+	       s.flags & TCP_RST;
+}
+
 void world_send(struct world *w, struct packet *p)
 {
 	struct path *path = &w->paths[p->client][p->path];
@@ -101,6 +112,10 @@ void world_send(struct world *w, struct packet *p)
 
 	if (path->exists && path->carrier)
 		v = link_send(link, p->len + overhead, w->now_us);
+	if (p->kind == PACKET_SEGMENT)
+		w->last_segment_us = w->now_us;
+	if (path->lose_rsts & (p->to_gateway ? 1 : 2) && is_rst(w, p))
+		v = (struct link_verdict){ .fate = LINK_LOST };
 	if (w->trace)
 		trace_packet(w, p, &v);
 	/* The router says what its limit is; the same number comes to either host by the same way. */
@@ -193,7 +208,7 @@ static void mtu_learned_later(struct world *w, unsigned client, unsigned path)
 
 static void fault(struct world *w, const struct fault *f)
 {
-	static const char *const text[] = { "blackout", "restore", "carrier lost", "interface gone", "interface back", "rebind", "link changes" };
+	static const char *const text[] = { "blackout", "restore", "carrier lost", "interface gone", "interface back", "rebind", "RSTs are lost", "link changes" };
 	struct path *p = &w->paths[f->client][f->path];
 	struct host *h = &w->hosts[1 + f->client];
 
@@ -205,6 +220,7 @@ static void fault(struct world *w, const struct fault *f)
 		break;
 	case FAULT_RESTORE:
 		p->up.up = p->down.up = true;
+		p->lose_rsts = 0;
 		break;
 	case FAULT_CARRIER_LOST:
 		p->carrier = false;
@@ -221,6 +237,9 @@ static void fault(struct world *w, const struct fault *f)
 		break;
 	case FAULT_REBIND:
 		p->nat_epoch++;
+		break;
+	case FAULT_LOSE_RSTS:
+		p->lose_rsts = f->directions;
 		break;
 	case FAULT_LINK:
 		p->up.config = f->up;
@@ -594,6 +613,15 @@ static void trace_engines(const struct world *w)
 
 static void collect(struct world *w, struct result *out)
 {
+	const struct end *ends[] = { &w->streams[0].client, &w->streams[0].gateway[0] };
+
+	for (unsigned i = 0; i < 2; i++) {
+		out->ends[i].death = ends[i]->death;
+		out->ends[i].why = ends[i]->why;
+		out->ends[i].consumed = ends[i]->consumed;
+	}
+	out->connections = connections(w);
+	out->last_segment_us = w->last_segment_us;
 	out->virtual_us = w->now_us;
 	out->steps = w->steps;
 	out->delivered_bytes = w->delivered_bytes;
@@ -628,7 +656,7 @@ void world_run(const struct plan *plan, uint64_t seed, FILE *trace, struct resul
 			check_stream_at_end(w, &w->streams[i], out);
 		check_economy(w, out);
 	}
-	if ((w->failed || plan->bench) && w->trace)
+	if ((w->failed || plan->bench) && w->trace && !plan->segments_only)
 		trace_engines(w);
 	out->failed = w->failed;
 	memcpy(out->failure, w->failure, sizeof out->failure);
