@@ -20,7 +20,7 @@ enum {
 	PLAIN_TIME_WAIT_US = 60 * 1000 * 1000,
 };
 
-struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us)
+struct conn *conn_new(struct engine *e, peer_id peer, bool client, uint64_t key, usec_t now_us)
 {
 	struct conn *c;
 	struct dsn idsn;
@@ -39,9 +39,13 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us
 	c->checksum = e->config.checksum;
 	/* RFC 8684 3.1: the key is unguessable and its token is not that of a live connection; 0 is never a key. */
 	do {
-		c->local_key = engine_chance(e);
+		c->local_key = key ? key : engine_chance(e);
 		token_of_key(c->local_key, &c->local_token, &idsn);
-	} while (!c->local_key || engine_token_find(e, c->local_token));
+	} while (!c->local_key || (!key && engine_token_find(e, c->local_token)));
+	if (key && engine_token_find(e, c->local_token)) {
+		free(c);
+		return NULL;
+	}
 	/* RFC 8684 3.1: MP_CAPABLE takes the IDSN; the first byte of data has IDSN + 1. */
 	send_queue_init(&c->queue, dsn_add(idsn, 1));
 	c->snd_una = c->snd_nxt = c->snd_edge = c->opportunistic = c->queue.start;
@@ -253,6 +257,7 @@ void conn_sub_free(struct sub *s)
 		c->last_rcv = NULL;
 	pm_signal_sub_gone(s);
 	conn_unverified_gone(s);
+	conn_half_open_over(s);
 	engine_sub_remove(s);
 	pm_port_release(s);
 	path_unlink(s);

@@ -48,6 +48,7 @@ struct sub {
 	uint32_t space;                     /* engine_space(): local_port and remote are unique in it */
 	uint16_t local_port, remote_port;
 	struct addr remote;                 /* plain form: with its port; family 0 in sealed */
+	bool half_open;                     /* plain form: counted in the engine's, until the third ACK */
 	bool port_held;                     /* plain form: local_port is marked as used on its path */
 	uint8_t local_addr_id, remote_addr_id;
 	uint8_t join_to;                    /* plain form, our join: id of the remote address it was made to */
@@ -217,7 +218,8 @@ struct conn {
 
 /* --- conn.c --- */
 /* Fresh connection in M_OPENING with keys from the engine's chance. NULL: full. */
-struct conn *conn_new(struct engine *e, peer_id peer, bool client, usec_t now_us);
+/* key: ours, from a SYN cookie; 0: by chance. */
+struct conn *conn_new(struct engine *e, peer_id peer, bool client, uint64_t key, usec_t now_us);
 /* Frees at once: subflows, pages, its place in every table. */
 void conn_free(struct conn *c);
 /* The peer's key is known: token, sequence numbers of the receive side. */
@@ -244,6 +246,7 @@ uint32_t conn_rcv_window(const struct conn *c);
 void conn_update_rcv_edge(struct conn *c);
 
 /* --- conn_open.c --- */
+void conn_half_open_over(struct sub *s);
 /* A SYN for no subflow, or a stray segment. */
 void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bool listening, usec_t now_us);
 void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us);

@@ -107,7 +107,8 @@ void conn_check_data_fin(struct conn *c, usec_t now_us)
 void conn_data_progress(struct conn *c, usec_t now_us)
 {
 	(void)now_us;
-	if (c->orphan)
+	/* After a SYN cookie: the host does not know the connection before its EV_DIALLED. */
+	if (c->orphan || c->dialling)
 		return;
 	if (reorder_waiting(&c->reorder)) {
 		if (!c->offered)

@@ -5,13 +5,29 @@
 #include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 #include "tunneld/mptcp/convert.h"
+#include "tunneld/mptcp/syn_cookie.h"
 #include "tunneld/mptcp/token.h"
 
 #include <assert.h>
 
 enum {
 	REFUSED_LINGER_US = 10 * 1000 * 1000,
+	HALF_OPEN_MAX = 256,             /* or a quarter of what may be open: beyond it SYNs are answered with cookies */
 };
+
+void conn_half_open_over(struct sub *s)
+{
+	if (s->half_open)
+		s->conn->engine->half_open--;
+	s->half_open = false;
+}
+
+static bool flooded(const struct engine *e)
+{
+	uint32_t most = e->config.connections_max / 4;
+
+	return e->config.form == SEGMENT_PLAIN && e->half_open >= (most < HALF_OPEN_MAX ? most : HALF_OPEN_MAX);
+}
 
 static void opened(struct conn *c, struct sub *s, usec_t now_us)
 {
@@ -21,6 +37,7 @@ static void opened(struct conn *c, struct sub *s, usec_t now_us)
 	assert(ok);
 	(void)ok;
 	s->stage = SUB_LIVE;
+	conn_half_open_over(s);
 	conn_mode_live(s, now_us);
 	c->opened_us = now_us;
 	c->open_deadline_us = USEC_NEVER;
@@ -195,7 +212,12 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 		refuse(e, path, seg, REASON_MPTCP_ERROR, true);
 		return;
 	}
-	c = conn_new(e, e->paths[path].peer, false, now_us);
+	if (flooded(e)) {
+		syn_cookie_answer(e, path, seg, capable_syn_ok(mpc),
+				  e->config.checksum || (mpc && mpc->capable.flags & MPC_CHECKSUM), now_us);
+		return;
+	}
+	c = conn_new(e, e->paths[path].peer, false, 0, now_us);
 	if (!c || !(s = conn_sub_new(c, path, seg->dst_port, seg->remote, seg->src_port))) {
 		refuse(e, path, seg, REASON_NO_RESOURCES, true);
 		if (c)
@@ -219,10 +241,47 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	if (convert) {
 		s->syn_data_in = (uint8_t)m.total_bytes;
 		subflow_received(&s->sf, ssn_add(seg->seq, 1), m.total_bytes, now_us, &fin);
+	} else {
+		s->half_open = true;
+		e->half_open++;
 	}
 	c->dialling = true;
 	c->tell = TELL_DIAL;
 	engine_ready(c);
+}
+
+/*
+ * An ACK for no subflow may be the third one of a handshake with a cookie. True: it was, and now there is a connection, whose
+ * destination is dialled while it is open already.
+ */
+static bool accept_cookie(struct engine *e, path_id path, const struct segment *seg, usec_t now_us)
+{
+	const struct mptcp_option *mpc = segment_mptcp(seg, MP_CAPABLE);
+	struct subflow_config sc;
+	struct segment syn;
+	struct ssn iss;
+	struct conn *c;
+	struct sub *s;
+	uint64_t key;
+
+	if (!syn_cookie_check(e, path, seg, &syn, &iss, &key, now_us) ||
+	    !(c = conn_new(e, e->paths[path].peer, false, key, now_us)))
+		return false;
+	s = conn_sub_new(c, path, seg->dst_port, seg->remote, seg->src_port);
+	if (s)
+		conn_subflow_config(c, path, &sc, now_us);
+	if (!s || subflow_listen(&s->sf, &sc, iss, &syn, now_us) != ERR_OK || !subflow_syn_was_sent(&s->sf, now_us)) {
+		conn_free(c);
+		return false;
+	}
+	c->destination = e->paths[path].local;
+	c->destination.port = seg->dst_port;
+	c->checksum |= mpc && mpc->capable.flags & MPC_CHECKSUM;
+	c->dialling = true;
+	c->tell = TELL_DIAL;
+	engine_ready(c);
+	conn_segment(s, path, seg, now_us);
+	return true;
 }
 
 void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bool listening, usec_t now_us)
@@ -246,6 +305,10 @@ void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bo
 			return;
 		}
 	}
+	/* Cookies are looked for only while there may be some: else every stray ACK would have its chance. */
+	if (listening && e->config.form == SEGMENT_PLAIN && e->cookies_until_us > now_us &&
+	    (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK && accept_cookie(e, path, seg, now_us))
+		return;
 	count(e->counters, CNT_SegmentNoSubflow);
 	refuse(e, path, seg, REASON_UNSPECIFIED, false);
 }
@@ -267,8 +330,11 @@ void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, us
 		/* It may have come late; the client has its own limit. */
 		c->open_deadline_us = usec_add(now_us, c->engine->config.connect_timeout_us);
 	}
-	if (!s)
+	if (!s) {
+		if (result == OPEN_OK && c->state != M_OPENING)
+			conn_data_progress(c, now_us);
 		return;
+	}
 	if (c->engine->config.form == SEGMENT_SEALED) {
 		convert_emit_answer(&w, result, icmp_code);
 		c->syn_data_len = s->syn_data_out = (uint8_t)wr_len(&w);
@@ -279,4 +345,6 @@ void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, us
 	}
 	subflow_accept(&s->sf, now_us);
 	s->want_out = true;
+	if (c->state != M_OPENING)
+		conn_data_progress(c, now_us);
 }

@@ -124,6 +124,11 @@ struct engine *engine_new(const struct engine_config *config, const uint8_t seed
 		e->slots[i].next_free = i + 1 < config->connections_max ? i + 1 : UINT32_MAX;
 	}
 	e->port_secret = engine_chance(e) | 1;
+	for (unsigned i = 0; i < sizeof e->cookie_secret / sizeof(uint64_t); i++) {
+		uint64_t some = engine_chance(e);
+
+		memcpy(e->cookie_secret + i * sizeof some, &some, sizeof some);
+	}
 	return e;
 }
 
@@ -309,7 +314,7 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 		count(e->counters, CNT_ConnectNoPath);
 		return ERR_UNKNOWN;
 	}
-	c = conn_new(e, ev->connect.peer, true, now_us);
+	c = conn_new(e, ev->connect.peer, true, 0, now_us);
 	if (!c)
 		return ERR_FULL;
 	c->host = ev->connect.host;

@@ -81,6 +81,9 @@ struct engine {
 	uint8_t seed[32];
 	uint64_t chance_counter;
 	uint64_t port_secret;
+	uint8_t cookie_secret[16]; /* of SYN cookies */
+	usec_t cookies_until_us;  /* an ACK may still answer one */
+	uint32_t half_open;       /* plain form: passive connections without a third ACK */
 	usec_t now_us;            /* of the newest call: what status asks about has no other */
 
 	struct path *paths;       /* paths_max */

@@ -80,6 +80,19 @@ void subflow_accept(struct subflow *sf, usec_t now_us)
 	sf->accepted = true;
 }
 
+bool subflow_syn_was_sent(struct subflow *sf, usec_t now_us)
+{
+	if (!board_push(&sf->board, sf->iss, 1, SUBFLOW_SYN_TAG, now_us))
+		return false;
+	/* When it was sent is not known: Karn's rule holds. */
+	board_at(&sf->board, sf->board.head)->flags |= SENT_SYN | SENT_RETRANS;
+	sf->snd_nxt = ssn_add(sf->iss, 1);
+	sf->accepted = true;
+	sf->syn_due = false;
+	subflow_arm_rto(sf, now_us);
+	return true;
+}
+
 void subflow_syn_payload(struct subflow *sf, uint8_t len)
 {
 	assert(ssn_eq(sf->snd_nxt, sf->iss));

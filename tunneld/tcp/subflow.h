@@ -160,6 +160,8 @@ MUST_CHECK enum err subflow_listen(struct subflow *sf, const struct subflow_conf
 				   const struct segment *syn, usec_t now_us);
 /* The owner has decided to answer the SYN (the gateway has dialled): SYN/ACK goes out. */
 void subflow_accept(struct subflow *sf, usec_t now_us);
+/* Passive: the SYN/ACK has been sent already, by somebody who kept no state (a SYN cookie). False: no memory. */
+bool subflow_syn_was_sent(struct subflow *sf, usec_t now_us);
 /*
  * len bytes (at most 255) ride in our SYN or SYN/ACK and are sent again with it. subflow_output() then gives data->len
  * > 0 with tag SUBFLOW_SYN_TAG, and the owner puts them in. They take sequence space: the first byte after them has

@@ -123,6 +123,82 @@ static void test_a_stranger_gets_a_rst_where_he_is(void)
 	stop(&n);
 }
 
+static void syn_from(struct net *n, uint32_t who)
+{
+	/* SYN, MSS 1460, MP_CAPABLE; nobody is there to answer the SYN/ACK. */
+	uint8_t syn[] = { 0x70, 2, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xb4, 30, 4, 1, 1 };
+	struct event ev = {
+		.kind = EV_SEGMENT,
+		.segment = {
+			.bytes = syn, .len = sizeof syn, .local_port = 80, .listening = true,
+			.remote = { .family = 4, .ip = { 203, 0, (uint8_t)(who >> 8), (uint8_t)who }, .port = 1234 },
+		},
+	};
+
+	CU_ASSERT_EQUAL(engine_input(n->side[1].e, &ev, n->now), ERR_OK);
+}
+
+static void test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out(void)
+{
+	struct net n;
+	struct engine_stats st;
+	struct action a;
+	unsigned answers = 0;
+
+	plain(&n, 1);
+	for (uint32_t i = 0; i < 1000; i++) {
+		syn_from(&n, i);
+		while (engine_output(n.side[1].e, &a, n.now))
+			answers += a.kind == ACT_SEND;
+	}
+	engine_stats(n.side[1].e, &st);
+	CU_ASSERT_EQUAL(st.connections, 2); /* a quarter of 8 */
+	CU_ASSERT_EQUAL(n.side[1].counters.v[CNT_SynCookieTx], 998);
+	CU_ASSERT_EQUAL(answers, 998); /* the two that are kept wait for their dial */
+	n.side[0].to_write = 100000;
+	n.side[1].to_write = 200000;
+	n.side[0].shut_after_write = n.side[1].shut_after_write = true;
+	connect_to(&n);
+	run(&n, n.now + 10 * USEC_PER_S);
+	CU_ASSERT_TRUE(n.side[0].opened);
+	CU_ASSERT_EQUAL(n.side[1].counters.v[CNT_SynCookieRx], 1);
+	CU_ASSERT_EQUAL(n.side[1].destination.port, 80);
+	CU_ASSERT_EQUAL(n.side[1].received, 100000);
+	CU_ASSERT_EQUAL(n.side[0].received, 200000);
+	CU_ASSERT_TRUE(n.side[0].closed && n.side[1].closed);
+	stop(&n);
+}
+
+static void test_a_cookie_is_for_one_address_and_one_time(void)
+{
+	struct net n;
+	struct action a;
+	struct event ev = { .kind = EV_SEGMENT, .segment = { .local_port = 80, .listening = true } };
+	uint8_t ack[12] = { 0x50, TCP_ACK, 0xff, 0xff, 0, 0, 0, 1 };
+
+	plain(&n, 1);
+	for (uint32_t i = 0; i < 3; i++)
+		syn_from(&n, i);
+	do {
+		CU_ASSERT_TRUE_FATAL(engine_output(n.side[1].e, &a, n.now));
+	} while (a.kind != ACT_SEND);
+	memcpy(ack + 8, a.send.bytes + 4, 4);
+	ack[11]++; /* it ends in no 0xff with this seed */
+	ev.segment.bytes = ack;
+	ev.segment.len = sizeof ack;
+	ev.segment.remote = *a.send.remote;
+	ev.segment.remote.ip[3]++;
+	CU_ASSERT_EQUAL(engine_input(n.side[1].e, &ev, n.now), ERR_OK);
+	CU_ASSERT_EQUAL(n.side[1].counters.v[CNT_SynCookieBad], 1);
+	ev.segment.remote.ip[3]--;
+	n.now += 129 * USEC_PER_S;
+	CU_ASSERT_EQUAL(engine_input(n.side[1].e, &ev, n.now), ERR_OK);
+	CU_ASSERT_EQUAL(n.side[1].counters.v[CNT_SynCookieRx], 0);
+	CU_ASSERT_EQUAL(n.side[1].counters.v[CNT_SegmentNoSubflow], 2);
+	stop(&n);
+}
+
 UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joins_the_destination),
 	  T(test_a_port_that_is_taken_is_replaced_and_never_given_back),
-	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is))
+	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is),
+	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time))
