@@ -22,6 +22,12 @@ packages() {
 		bench)  packages build lab; echo iperf3 mptcpize ;;
 		system) packages check; echo openssh-client openssh-server rsync nodejs redis-server \
 				redis-tools postgresql postgresql-client iperf3 wrk nginx-light ;;
+		apps)   packages system; echo musl-tools busybox-static golang-go rustc libjemalloc2 libgoogle-perftools4 \
+				aria2 lftp telnet ncat socat netcat-openbsd gnutls-bin openssl mosquitto mosquitto-clients \
+				mariadb-client mariadb-server memcached libmemcached-tools nats-server haproxy squid subversion \
+				mercurial ffmpeg libwww-perl ruby php-cli php-curl lua5.4 lua-socket r-base-core \
+				default-jdk-headless w3m lynx links httpie swaks s-nail apache2-utils tmux sshfs chromium \
+				firefox-esr ;;
 		*)      echo "install.sh: no such set of dependencies: $set" >&2; exit 2 ;;
 		esac
 	done

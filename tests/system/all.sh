@@ -4,7 +4,7 @@
 cd "$(dirname "$0")" || exit 2
 export V=${V:-}
 passed=0 failed=0
-for script in shim smoke paths programs transfer streams semantics hostile; do
+for script in shim apps smoke paths programs transfer streams semantics hostile; do
 	[ -x $script.sh ] || continue
 	args=()
 	case $script in
