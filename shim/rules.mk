@@ -45,6 +45,8 @@ $(B)/tests/probe/%.o: tests/probe/%.c
 	$(Q)$(CC) $(PROBE_FLAGS) -c -o $@ $<
 $(B)/tests/probe/probe: $(PROBE_SRC:%.c=$(B)/%.o)
 	$(Q)$(CC) $(PROBE_FLAGS) -o $@ $^ -lpthread
+# storm too.
+$(B)/tests/system/storm.o $(B)/tests/system/storm: private ALL_CFLAGS := $(filter-out $(SANFLAGS),$(ALL_CFLAGS))
 # The same statically linked: what only the trap of plait run can reach.
 $(B)/tests/probe/probe_static: $(PROBE_SRC)
 	@mkdir -p $(@D)

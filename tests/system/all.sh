@@ -4,11 +4,11 @@
 cd "$(dirname "$0")" || exit 2
 export V=${V:-}
 passed=0 failed=0
-for script in shim apps smoke paths programs transfer streams semantics hostile; do
+for script in shim apps storm smoke paths programs transfer streams semantics hostile; do
 	[ -x $script.sh ] || continue
 	args=()
 	case $script in
-	programs | semantics | transfer | streams) args=("$@") ;;
+	apps | programs | semantics | transfer | streams) args=("$@") ;;
 	esac
 	out=$(./$script.sh "${args[@]}")
 	rc=$?

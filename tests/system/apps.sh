@@ -23,6 +23,7 @@ unset PLAIT_SOCKET PLAIT_BYPASS PLAIT_FALLBACK PLAIT_LOG LD_PRELOAD
 work=$LAB/work
 mkdir -p "$work/home" "$work/www"
 chmod 777 "$work"
+home=$HOME
 export HOME=$work/home LC_ALL=C.UTF-8
 cd "$work" || exit 1
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm # squid and browsers leave things there
@@ -98,7 +99,11 @@ grep_from() { tail -n +"$1" "$LAB/sniff.log" | grep -q "SYN from"; }
 version_of() {
 	local package
 	package=$(dpkg -S "$(readlink -f "$(command -v "$1")")" 2>/dev/null | head -1 | cut -d: -f1)
-	[ -n "$package" ] && dpkg-query -W -f '${Version}' "$package" 2>/dev/null | sed 's/^[0-9]*://; s/[-+].*//'
+	if [ -n "$package" ] && [[ $package != *-common ]]; then
+		dpkg-query -W -f '${Version}' "$package" 2>/dev/null | sed 's/^[0-9]*://; s/[-+].*//'
+	else
+		"$1" --version 2>&1 </dev/null | grep -Eom1 '[0-9]+(\.[0-9]+)+[a-z0-9]*' | head -1
+	fi
 }
 
 . "$LAB_ROOT/tests/system/apps_servers.sh"

@@ -163,8 +163,8 @@ fn main() {
 RS
 go_static() { CGO_ENABLED=0 GO111MODULE=off go build -o get_go get.go && run ./get_go $url >got && same; }
 go_cgo() { CGO_ENABLED=1 GO111MODULE=off go build -ldflags='-linkmode external' -o get_cgo get.go && run ./get_cgo $url >got && same; }
-rust_dynamic() { rustc -o get_rs get.rs && lib ./get_rs $SERVER >got && same; }
-rust_static() { rustc -C target-feature=+crt-static -o get_rs_static get.rs && run ./get_rs_static $SERVER >got && same; }
+rust_dynamic() { HOME=$home rustc -o get_rs get.rs && lib ./get_rs $SERVER >got && same; }
+rust_static() { HOME=$home rustc -C target-feature=+crt-static -o get_rs_static get.rs && run ./get_rs_static $SERVER >got && same; }
 try go run "net/http, static, 16 goroutines" go_static
 try go run "net/http, with cgo" go_cgo
 try rustc lib "std::net" rust_dynamic
@@ -325,7 +325,7 @@ try s-nail lib "a mail" mail_one
 proxied() { # PORT NAME CMD...: starts it at the client under the library, fetches through it
 	local port=$1 name=$2 pid
 	shift 2
-	PLAIT_SOCKET=$LAB/c.sock lab_in c "$B"/plait run --preload -- "$@" >"$LAB/$name.log" 2>&1 &
+	PLAIT_SOCKET=$LAB/c.sock nsenter --net=/run/netns/c -- "$B"/plait run --preload -- "$@" >"$LAB/$name.log" 2>&1 &
 	pid=$!
 	lab_until 15 "$name" lab_listens c "$port" && lab_in c curl -sf --max-time 30 ${proxy:+-x} ${proxy:-} -o got "$fetch" && same
 	local rc=$?
