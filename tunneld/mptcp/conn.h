@@ -63,6 +63,7 @@ struct sub {
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
 	uint8_t syn_sent;
 	bool proven;                        /* a DATA_ACK came on it: options pass that way */
+	usec_t acked_us, data_ack_us;       /* when it acknowledged data, when it brought a DATA_ACK last */
 	bool mapped;                        /* a mapping came on it */
 	uint32_t local_nonce, remote_nonce;
 	uint32_t unmapped_segs;             /* in a row, at the front, without a mapping */
@@ -159,6 +160,7 @@ struct conn {
 	usec_t fin_resend_us;      /* DATA_FIN is repeated then */
 	usec_t zero_window_us;     /* the window is probed then */
 	uint8_t zero_window_tries;
+	uint8_t stuck_tries;
 	usec_t stuck_us;           /* all is acknowledged by subflows, but not as data: reinject then */
 	struct reinject *reinjects;
 	uint32_t reinject_count, reinject_room;

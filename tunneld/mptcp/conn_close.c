@@ -279,5 +279,7 @@ void conn_late_fastclose(struct engine *e, path_id path, const struct mptcp_opti
 	    c->state == M_CLOSED)
 		return;
 	count(e->counters, CNT_MPFastcloseRx);
-	conn_fail(c, OPEN_RESET, 0, true, now_us);
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		reset_sub(c->subs[i], false);
+	conn_fail(c, OPEN_RESET, 0, false, now_us);
 }

@@ -62,6 +62,7 @@ void conn_send_progress(struct conn *c, const struct sub *told, struct dsn una, 
 	c->snd_una = dsn_min(una, c->queue.end);
 	c->una_us = now_us;
 	c->stuck_us = USEC_NEVER;
+	c->stuck_tries = 0;
 	c->fin_tries = 0;
 	if (c->close_us != USEC_NEVER && c->state != M_TIME_WAIT)
 		c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);

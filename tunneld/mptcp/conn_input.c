@@ -17,6 +17,7 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 
 	s->want_out = true;
 	if (f->acked) {
+		s->acked_us = now_us;
 		sent_map_acked(&s->sent, f->acked_to);
 		conn_announce_acked(s, f->acked_to);
 		if (s->stage == SUB_LIVE)
@@ -98,6 +99,7 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 	}
 	if (dss && dss->dss.has_ack) {
 		s->proven = true;
+		s->data_ack_us = now_us;
 		conn_data_acked(c, s, seg, dss->dss.data_ack, dss->dss.ack_is_64, now_us);
 	}
 	if (c->state == M_CLOSED)

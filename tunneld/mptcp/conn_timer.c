@@ -7,6 +7,7 @@
 
 enum {
 	STUCK_US = 1000 * 1000,
+	STUCK_TRIES = 4, MUTE_US = 3 * 1000 * 1000,
 	ZERO_WINDOW_MAX_US = 60 * 1000 * 1000,
 	THIRD_ACKS_MAX = 6,              /* of a join without a fourth packet */
 };
@@ -21,10 +22,34 @@ static usec_t shortest_rto(const struct conn *c)
 	return rto == USEC_NEVER ? USEC_PER_S : rto;
 }
 
+/*
+ * RFC 8684 3.7, the other direction of its last rule: what a subflow acknowledges is not acknowledged as data any more, since
+ * options do not come back on it. It is broken, as one that lost them on the way there. True: one was reset.
+ */
+static bool reset_mute(struct conn *c, usec_t now_us)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		struct sub *s = c->subs[i];
+
+		if (s->stage != SUB_LIVE || c->engine->config.form != SEGMENT_PLAIN || s->acked_us < usec_add(s->data_ack_us, MUTE_US))
+			continue;
+		conn_facts_corrupt(s, "its options do not come back", REASON_MIDDLEBOX);
+		conn_sub_rst(s, s->path, REASON_MIDDLEBOX, false);
+		conn_sub_lost(s, now_us);
+		return true;
+	}
+	return false;
+}
+
 static void stuck(struct conn *c, usec_t now_us)
 {
 	/* Subflows have delivered all, and yet it is not acknowledged as data: the peer dropped it, or one took its memory along. */
 	c->stuck_us = usec_add(now_us, STUCK_US);
+	if (++c->stuck_tries >= STUCK_TRIES) {
+		c->stuck_tries = 0;
+		if (reset_mute(c, now_us))
+			return;
+	}
 	count(c->engine->counters, CNT_MPTCPRetrans);
 	conn_reinject_add(c, c->snd_una, dsn_min(c->snd_nxt, dsn_add(c->snd_una, 64 * 1024)), UINT32_MAX);
 }
@@ -131,6 +156,8 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		look_for_room(c, now_us);
 	if (c->stuck_us <= now_us)
 		stuck(c, now_us);
+	if (c->state == M_CLOSED)
+		return;
 	if (c->join_us <= now_us)
 		pm_joins(c, now_us);
 	conn_announce_time(c, now_us);
