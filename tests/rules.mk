@@ -89,8 +89,8 @@ $(B)/tests/sim/sim: $(SIM_OBJS) $(LIBS_ENGINE)
 $(B)/tests/unit/sim/test_%: $(B)/tests/unit/sim/test_%.o $(B)/tests/sim/link.o
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcunit
 sim: sim-build
-	@$(B)/tests/sim/sim $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),\
-		--list tests/sim/seeds.txt --first $(FIRST) --seeds $(SEEDS) --jobs $(JOBS))
+	@$(B)/tests/sim/sim $(if $(PROFILE),--profile $(PROFILE)) $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),\
+		$(if $(PROFILE),,--list tests/sim/seeds.txt) --first $(FIRST) --seeds $(SEEDS) --jobs $(JOBS))
 sim-scenarios: sim-build
 	@$(B)/tests/sim/sim --scenarios $(if $(ONLY),--only "$(ONLY)") $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 		$(if $(CONGESTION),--congestion $(CONGESTION)) $(if $(TRACE),--trace)

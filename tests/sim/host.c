@@ -153,6 +153,12 @@ static void act_on(struct host *h, const struct action *act)
 	switch (act->kind) {
 	case ACT_SEND:
 		send_segment(h, act);
+		if (h->world->plan->watch_modes) {
+			char why[200];
+
+			if (!modes_look(&h->modes, h->engine, h->world->now_us, why, sizeof why))
+				world_fail(h->world, "%s: %s", world_host_name(h->number), why);
+		}
 		break;
 	case ACT_PROBE:
 		if (host_plain(h))

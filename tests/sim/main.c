@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sim [--seeds N] [--first N] [--jobs N] [--list FILE]   seeds first.., after those of the file
- *            [--stop-at-first]
+ *            [--stop-at-first] [--profile flap]               flap.h
  *        sim --seed N [--trace]                                 one seed, told as text
  *        sim --scenarios [--only NAME] [--scheduler S] [--congestion C] [--trace]
  * The last line is "sim: N passed, N failed"; each failing seed has a line with the command that replays it.
@@ -44,9 +44,12 @@ static void limit_cpu(unsigned seconds)
 	setitimer(ITIMER_VIRTUAL, &t, NULL);
 }
 
+static const char *profile;      /* NULL: all kinds of things at once; or "flap" */
+
 static void say_failed(uint64_t seed, const char *why)
 {
-	printf("seed %llu: %s\n    replay: make sim SEED=%llu TRACE=1\n", (unsigned long long)seed, why, (unsigned long long)seed);
+	printf("seed %llu: %s\n    replay: make sim SEED=%llu TRACE=1%s%s\n", (unsigned long long)seed, why, (unsigned long long)seed,
+	       profile ? " PROFILE=" : "", profile ? profile : "");
 	fflush(stdout);
 }
 
@@ -55,7 +58,10 @@ static bool run_seed(uint64_t seed, FILE *trace, bool quiet)
 	static struct plan plan;
 	struct result r;
 
-	plan_of_seed(&plan, seed);
+	if (profile)
+		flap_of_seed(&plan, seed);
+	else
+		plan_of_seed(&plan, seed);
 	world_run(&plan, seed, trace, &r);
 	if (r.failed)
 		say_failed(seed, r.failure);
@@ -185,7 +191,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seeds", 1, 0, 'n' }, { "first", 1, 0, 'f' }, { "seed", 1, 0, 's' }, { "jobs", 1, 0, 'j' }, { "list", 1, 0, 'l' },
 		{ "trace", 0, 0, 't' }, { "scenarios", 0, 0, 'c' }, { "only", 1, 0, 'o' }, { "scheduler", 1, 0, 'S' },
-		{ "congestion", 1, 0, 'C' }, { "stop-at-first", 0, 0, '1' }, { "grid", 0, 0, 'g' }, { "stories", 0, 0, 'y' }, { 0 },
+		{ "congestion", 1, 0, 'C' }, { "stop-at-first", 0, 0, '1' }, { "grid", 0, 0, 'g' }, { "stories", 0, 0, 'y' },
+		{ "profile", 1, 0, 'p' }, { 0 },
 	};
 	unsigned long long seeds = 300, first = 1, seed = 0, jobs = 1;
 	const char *list = NULL, *only = NULL, *scheduler = NULL, *congestion = NULL;
@@ -203,6 +210,7 @@ int main(int argc, char **argv)
 		case 'c': scenarios = true;    break;
 		case 'g': grid = true;         break;
 		case 'y': stories = true;      break;
+		case 'p': profile = optarg;    break;
 		case 'o': only = optarg;       break;
 		case 'S': scheduler = optarg;  break;
 		case 'C': congestion = optarg; break;
@@ -212,6 +220,10 @@ int main(int argc, char **argv)
 		return stories_run(only, trace) != 0;
 	if (grid)
 		return grid_run() != 0;
+	if (profile && strcmp(profile, "flap")) {
+		fprintf(stderr, "sim: no profile %s: there is flap\n", profile);
+		return 2;
+	}
 	if (scenarios)
 		return scenarios_run(only, scheduler, congestion, trace) != 0;
 	if (seed) {

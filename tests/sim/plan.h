@@ -7,7 +7,7 @@
 #include "tests/sim/middlebox.h"
 #include "tunneld/mptcp/engine.h"
 
-enum { CLIENTS_MAX = 2, PATHS_MAX = 4, STREAMS_MAX = 8, FAULTS_MAX = 64 };
+enum { CLIENTS_MAX = 2, PATHS_MAX = 4, STREAMS_MAX = 8, FAULTS_MAX = 256 };
 
 /* How an application at one end behaves. */
 struct end_plan {
@@ -76,6 +76,8 @@ struct plan {
 	bool bench;              /* a scenario: no end is asked for beyond stop_us */
 	bool shared;             /* every packet of a direction goes through the links of client 0's path 0: a common bottleneck */
 	usec_t stop_us;
+	bool watch_modes;        /* flap.h */
+	bool must_complete;      /* every stream opens and ends clean */
 	uint32_t check_every;    /* engine_check() after so many steps */
 };
 

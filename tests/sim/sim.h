@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "tests/sim/flap.h"
 #include "tests/sim/link.h"
 #include "tests/sim/middlebox.h"
 #include "tests/sim/plan.h"
@@ -63,6 +64,7 @@ struct host {
 	usec_t busy_at_us;       /* to see a loop that does not let time pass */
 	uint32_t busy_actions, busy_wakes;
 	uint64_t next_probe;
+	struct mode_watch modes;
 	uint64_t segments, segment_bytes, payload_bytes;
 };
 

@@ -199,10 +199,18 @@ static void only_one(struct conn *c, struct choice *ch)
 	struct sched_candidate *cand = ch->cand;
 	struct sub *const *of = ch->of;
 	unsigned count = ch->v.count, best_mode = ~0u, chosen = count, others = 0;
+	bool better_lives = false;
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		better_lives |= cand[i].excluded && !cand[i].avoid;
 		if (!cand[i].excluded && mode_of(&cand[i]) < best_mode)
 			best_mode = mode_of(&cand[i]);
+	}
+	/* A copy of what hangs on a good one does not go on a bad one. */
+	for (unsigned i = 0; best_mode == MODE_UNDERPERFORMING && better_lives && i < count; i++)
+		cand[i].excluded = true;
+	if (best_mode == MODE_UNDERPERFORMING && better_lives)
+		return;
 	if (best_mode == MODE_PRIMARY || best_mode == ~0u)
 		return;
 	for (unsigned i = 0; i < count; i++) {
@@ -364,7 +372,8 @@ static bool reinject_output(struct conn *c, struct action *act, usec_t now_us)
 			return true;
 		if (!send_on(s, r->start, len, true, act, now_us))
 			return false;
-		r->start = sent_to(s);
+		/* What the mapping has promised besides goes by rest_output(), and need not be asked for again. */
+		r->start = dsn_add(sent_to(s), conn_map_left(s));
 		return true;
 	}
 	return false;

@@ -79,6 +79,7 @@ void conn_sub_suspect(struct sub *s, usec_t now_us)
 		return;
 	if (!s->stale) {
 		s->stale = true;
+		s->conn->burst_sub = -1;
 		engine_news_wanted(s->conn->engine, s->path);
 		count(s->conn->engine->counters, CNT_SubflowStale);
 	}
@@ -112,6 +113,7 @@ void conn_sub_alive(struct sub *s, usec_t now_us)
 {
 	if (s->stale) {
 		s->stale = false;
+		s->conn->burst_sub = -1;
 		if (!conn_sub_avoid(s))
 			reinject_cancel(s);
 		count(s->conn->engine->counters, CNT_SubflowRecover);

@@ -201,9 +201,10 @@ struct subflow_info {
 	uint16_t local_port, remote_port;
 	struct addr local, remote; /* plain form; family 0 in sealed: there they are the path's */
 	const char *state, *mode;  /* "ESTABLISHED"; "primary", "backup", "underperforming" */
-	bool backup, stale;
+	bool backup, stale, usable; /* usable: it may carry data */
 	const char *uperf_cause;   /* why it underperforms: "none", "rto", "unacknowledged", "silent", "path" */
 	uint32_t rto_ms, cwnd, uperf_timeout_ms, uperf_remote_ms, in_flight;
+	uint32_t map_left;         /* bytes declared by its newest mapping and not yet sent */
 	double srtt_ms, rttvar_ms;
 	struct score score;
 	uint64_t bytes_sent, bytes_received, retransmitted_segments;

@@ -2,6 +2,7 @@
 /* What the host may know of the engine's insides, and what must be true of them. */
 #include "tunneld/mptcp/engine.h"
 
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 
 #include <assert.h>
@@ -56,9 +57,9 @@ enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, s
 		.id = s->id, .path = s->path, .local_addr_id = s->local_addr_id, .remote_addr_id = s->remote_addr_id,
 		.local_port = s->local_port, .remote_port = s->remote_port, .state = subflow_state_name(s->sf.state),
 		.mode = backup_mode_name(conn_sub_mode(s)),
-		.backup = s->backup_local || s->backup_remote, .stale = s->stale,
+		.backup = s->backup_local || s->backup_remote, .stale = s->stale, .usable = conn_sub_usable(s),
 		.rto_ms = cap32(s->sf.rtt.rto_us / USEC_PER_MS), .cwnd = s->sf.cc.cwnd,
-		.in_flight = subflow_in_flight_seq(&s->sf),
+		.in_flight = subflow_in_flight_seq(&s->sf), .map_left = conn_map_left(s),
 		.uperf_cause = backup_cause_name(s->backup.cause), .uperf_timeout_ms = conn_uperf_timeout_ms(s),
 		.uperf_remote_ms = s->backup.remote_ms, .score = conn_sub_score(s, e->now_us),
 		.srtt_ms = (double)s->sf.rtt.srtt_us / 1000, .rttvar_ms = (double)s->sf.rtt.rttvar_us / 1000,

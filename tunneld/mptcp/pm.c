@@ -400,6 +400,7 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 	if (!p->news_wanted)
 		return;
 	for (struct sub *s = p->subs; s; s = s->path_next) {
+		s->conn->burst_sub = -1; /* another may be the better one now */
 		subflow_set_mss(&s->sf, conn_path_mss(e, id));
 		if (s->backup_local != p->backup) {
 			s->backup_local = p->backup;
