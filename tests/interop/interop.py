@@ -595,10 +595,11 @@ def strip_add_addr(c):
 
 @case("client: a middlebox of small MTU, nobody says so: segments become smaller")
 def black_hole_mtu(c):
-    c.lab.x("mtu", 1400)
-    for verb in ("put", "get"):
-        said = c.app(verb, 1000000)
-        check(f"{verb}: {said}", said == want(1000000))
+    c.lab.x("in", "mtu", 1400)
+    said = c.app("put", 2000000)
+    check(f"put: {said}", said == want(2000000))
+    c.count()
+    check(f"a black hole was found: {c.p['PmtuBlackHole']}, and its size: {c.p['MssRaised']}", c.p["PmtuBlackHole"] and c.p["MssRaised"])
 
 
 @case("client: one path goes dark, the other carries all; it comes back and is used", paths=2)

@@ -158,7 +158,7 @@ void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *ou
 		.cc = e->cc, .cc_group = &c->cc_group, .authentic = e->config.form == SEGMENT_SEALED,
 		.mss = conn_path_mss(e, path),
 		.rcv_wscale = CONN_RCV_WSCALE,
-		.timestamps = e->config.form == SEGMENT_PLAIN,
+		.timestamps = e->config.form == SEGMENT_PLAIN, .probe_mtu = e->config.form == SEGMENT_PLAIN,
 		/* The limit is to be reached by a timeout, not from birth. */
 		.rto_min_us = limit_us && limit_us / 2 < RTO_MIN_US ? limit_us / 2 : RTO_MIN_US,
 		.rto_max_us = RTO_MAX_US,

@@ -114,6 +114,7 @@ void subflow_learn_options(struct subflow *sf, const struct segment *syn)
 	sf->snd_mss = sf->config.mss < mss ? sf->config.mss : mss;
 	if (sf->snd_mss < 64)
 		sf->snd_mss = 64;
+	sf->pmtu.most = sf->snd_mss;
 	if (sf->ts_ok)
 		sf->snd_mss = (uint16_t)(sf->snd_mss - TS_BYTES);
 	/* Before the first data: the window still is the initial one. */
@@ -128,23 +129,6 @@ void subflow_set_mss(struct subflow *sf, uint16_t mss)
 	sf->config.mss = mss;
 	if (payload < sf->snd_mss)
 		sf->cc.mss = sf->snd_mss = payload;
-}
-
-void subflow_too_big(struct subflow *sf, uint16_t mss, usec_t now_us)
-{
-	struct scoreboard *b = &sf->board;
-
-	if (mss < MSS_LEAST)
-		mss = MSS_LEAST;
-	if (sf->state == SF_CLOSED || mss >= sf->config.mss)
-		return;
-	count(sf->config.counters, CNT_MssLowered);
-	subflow_set_mss(sf, mss);
-	for (uint32_t p = b->head; p != b->tail; p++)
-		if (board_at(b, p)->len > sf->snd_mss && !(board_at(b, p)->flags & SENT_SACKED))
-			board_mark_lost(b, p);
-	if (board_count(b))
-		subflow_arm_rto(sf, now_us);
 }
 
 void subflow_window_told(struct subflow *sf, uint32_t wnd)

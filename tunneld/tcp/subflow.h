@@ -35,6 +35,7 @@ struct subflow_config {
 	uint16_t mss;              /* largest payload + options we may put in a segment on this path */
 	uint8_t rcv_wscale;        /* what we offer, 0..14 */
 	bool authentic;            /* the seal vouches for every segment: RFC 5961's guard against guessed RSTs is not needed */
+	bool probe_mtu;            /* RFC 8899: plain form; the host does it for sealed paths */
 	bool timestamps;           /* offer RFC 7323 timestamps (plain form; the seal replaces PAWS) */
 	usec_t rto_min_us, rto_max_us, rto_initial_us;
 	usec_t delayed_ack_us;     /* at most 500 ms, RFC 9293 3.8.6.3 */
@@ -130,6 +131,15 @@ struct subflow {
 	bool dsack_pending;
 	uint8_t challenge_acks;        /* sent in this second, RFC 5961 7 */
 	usec_t challenge_second_us;
+	/* Path MTU, RFC 8899; sizes are payload and options, as config.mss. The one in use is snd_mss and its timestamps. */
+	struct {
+		uint16_t most;         /* both ends would take it */
+		uint16_t known_bad;    /* too big; 0: nothing is known to be, there is no search */
+		uint16_t probe;        /* being tried; 0: none */
+		uint8_t tries;
+		struct ssn probe_seq, probe_end;
+		usec_t search_us;      /* not before */
+	} pmtu;
 	/* tail loss probe, RFC 8985 7.4 */
 	bool tlp_out;
 	struct ssn tlp_end;

@@ -430,6 +430,11 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 		board_mark_lost(b, b->head); /* a partial ACK: NewReno, RFC 6582 3.2 */
 	}
 	lost += subflow_detect_loss(sf, now_us);
+	if (sf->pmtu.probe) {
+		uint32_t probe = subflow_pmtu_acked(sf, now_us);
+
+		lost -= probe < lost ? probe : lost;
+	}
 	if ((sf->in_recovery || sf->in_rto_recovery) && ssn_leq(sf->recover, sf->snd_una))
 		leave_recovery(sf);
 	if (lost) {

@@ -23,6 +23,11 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
 /* Anew, from what is outstanding now. */
 void subflow_arm_silence(struct subflow *sf);
 void subflow_update_pacing(struct subflow *sf);
+/* --- subflow_pmtu.c --- */
+void subflow_pmtu_timeout(struct subflow *sf, usec_t now_us); /* the head of the board went unanswered */
+/* Payload of a probe to be made of the next segment, of which len are there; 0: none now. */
+uint32_t subflow_pmtu_probe(struct subflow *sf, uint32_t options_room, uint32_t len, usec_t now_us);
+uint32_t subflow_pmtu_acked(struct subflow *sf, usec_t now_us);
 /* Does the congestion window allow the next retransmission? One segment always may be out. */
 bool subflow_may_repeat(const struct subflow *sf);
 /* The window the peer may use, right edge from rcv_nxt. */

@@ -415,6 +415,11 @@ uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push,
 		return 0;
 	room = sf->snd_mss - options_room - (sacks ? 4 + 8 * sacks : 0);
 	take = len < sendable ? len : sendable;
+	if (!sacks && sf->pmtu.known_bad && take > room) {
+		uint32_t probe = subflow_pmtu_probe(sf, options_room, take, now_us);
+
+		room = probe ? probe : room;
+	}
 	take = take < room ? take : room;
 	if (!board_count(&sf->board) && sf->last_snd_us &&
 	    usec_since(now_us, sf->last_snd_us) > IDLE_RTOS * usec_max(sf->rtt.rto_us, USEC_PER_S))

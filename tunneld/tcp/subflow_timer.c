@@ -36,6 +36,7 @@ static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct sub
 		f->gave_up = f->closed = true;
 		return;
 	}
+	subflow_pmtu_timeout(sf, now_us);
 	if (board_at(b, b->head)->flags & SENT_SACKED)
 		board_mark_all_lost(b); /* the receiver has thrown away what it had SACKed: RFC 2018 8 */
 	else
