@@ -31,7 +31,7 @@ LAB_SRC := $(wildcard tests/system/*.c tests/bench/*.c tests/interop/*.c)
 LAB_BIN := $(LAB_SRC:%.c=$(B)/%)
 .PHONY: lab
 lab: $(LAB_BIN)
-$(B)/tests/system/% $(B)/tests/bench/% $(B)/tests/interop/%: LAB_LIBS = -lm
+$(B)/tests/system/% $(B)/tests/bench/% $(B)/tests/interop/%: LAB_LIBS = -lm -lsodium
 $(LAB_BIN): $(B)/%: $(B)/%.o $(call lib,common)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LAB_LIBS)
 

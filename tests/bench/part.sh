@@ -1,46 +1,106 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# One lab's worth of measurements for bench.sh: plain TCP over the better path, Linux MPTCP over both, plait over
-# both, by turns. Prints one JSON object a line: {"part": ..., "system": ..., "what": ..., the figures of blast}.
+# One lab's worth of measurements for bench.sh: every system by turns, in each round. Prints one JSON object a line:
+# {"section": ..., "part": ..., "system": ..., "what": ..., the figures of blast or crowd}.
 #
-# usage: part.sh PART ROUNDS BYTES CONNECTS ECHOES LINK1 LINK2     (links as for lab_up)
+# usage: part.sh SECTION PART ROUNDS "SYSTEM..." "WHAT:ARG[:ARG]..." LINK...     (links as for lab_up)
+#   SYSTEM  tcp, mptcp (both CUBIC), tcp-bbr, mptcp-bbr, plait, limit
+#   WHAT    down:BYTES up:BYTES both:BYTES connect:N echo:N loaded:N (echo while bulk data come down)
+#           short:WORKERS:SECONDS idle:STREAMS:SECONDS busy:STREAMS:SECONDS
 LAB_MUST=1
 export LAB_MUST
 . "$(dirname "$0")/../system/lab.sh"
 
-part=$1 rounds=$2 bytes=$3 connects=$4 echoes=$5
+section=$1 part=$2 rounds=$3 systems=$4 measures=$5
 shift 5
-blast=$B/tests/bench/blast
+blast=$B/tests/bench/blast crowd=$B/tests/bench/crowd
 lab_up "$@" || exit 1
 lab_route 1
 for ns in c s; do
-	lab_in $ns sysctl -qw net.mptcp.enabled=1 2>/dev/null && ip -n $ns mptcp limits set subflow 2 add_addr_accepted 2 && mptcp=1
+	lab_in $ns sysctl -qw net.mptcp.enabled=1 2>/dev/null && ip -n $ns mptcp limits set subflow 8 add_addr_accepted 8 && mptcp=1
 done
 if [ -n "${mptcp:-}" ] && command -v mptcpize >/dev/null; then
-	ip -n c mptcp endpoint add 10.77.2.1 dev p2 subflow
-	ip -n c rule add from 10.77.2.1 lookup 2
-	ip -n c route add default via 10.77.2.2 dev p2 table 2
+	for n in $(seq 2 "$LAB_PATHS"); do
+		ip -n c mptcp endpoint add 10.77."$n".1 dev p"$n" subflow
+		ip -n c rule add from 10.77."$n".1 lookup "$n"
+		ip -n c route add default via 10.77."$n".2 dev p"$n" table "$n"
+	done
 	lab_spawn blast-mptcp s mptcpize run "$blast" serve "$SERVER" 7201
 	lab_until 10 "the MPTCP server" lab_listens s 7201 || exit 1
 else
-	mptcp=
+	echo "bench: no Linux MPTCP here (mptcpize, net.mptcp): its rows are left out" >&2
+	systems=$(tr ' ' '\n' <<<"$systems" | grep -v mptcp | tr '\n' ' ')
 fi
 lab_spawn blast s "$blast" serve "$SERVER" 7200
-lab_until 10 "the server" lab_listens s 7200 || exit 1
-systems="tcp ${mptcp:+mptcp}"
-if lab_tunnelds; then
-	systems+=" plait"
-fi
+lab_spawn crowd s "$crowd" serve "$SERVER" 7300
+lab_until 10 "the servers" lab_listens s 7200 && lab_until 10 "crowd" lab_listens s 7300 || exit 1
+lab_tunnelds || exit 1
 
-measure() { # SYSTEM WHAT COUNT
-	local out
-	case $1 in
-	tcp)   out=$(lab_in c timeout 300 "$blast" "$2" "$SERVER" 7200 "$3") ;;
-	mptcp) out=$(lab_in c timeout 300 mptcpize run "$blast" "$2" "$SERVER" 7201 "$3") ;;
-	plait) out=$(lab_shim timeout 300 "$blast" "$2" "$SERVER" 7200 "$3") ;;
+# Runs a program of ours on the client over a system; {} in its arguments is that system's port of blast.
+over() { # SYSTEM PROGRAM ARG...
+	local system=$1 port=7200 cc=cubic ns
+	shift
+	[[ $system != *mptcp* ]] || port=7201
+	[[ $system != *-bbr ]] || cc=bbr
+	for ns in c s; do
+		lab_in $ns sysctl -qw net.ipv4.tcp_congestion_control=$cc 2>/dev/null
+	done
+	set -- "${@//\{\}/$port}"
+	case $system in
+	plait)  lab_shim "$@" ;;
+	mptcp*) lab_in c mptcpize run "$@" ;;
+	*)      lab_in c "$@" ;;
 	esac
-	[ -n "$out" ] || { echo "bench: $part: $1 $2 failed" >&2; return 1; }
-	echo "{\"part\":\"$part\",\"system\":\"$1\",\"what\":\"$2\",${out#\{}"
+}
+
+say() { # SYSTEM WHAT JSON
+	[ -n "$3" ] || { echo "bench: $part: $1 $2 failed" >&2; return 1; }
+	echo "{\"section\":\"$section\",\"part\":\"$part\",\"system\":\"$1\",\"what\":\"$2\",${3#\{}"
+}
+
+# Some transfers at once, as one: the sum of their rates.
+together() { # SYSTEM "DIRECTION BYTES"...
+	local system=$1 out=$LAB/together pids=() one
+	shift
+	: >"$out"
+	for one in "$@"; do
+		# shellcheck disable=SC2086 # two words
+		over "$system" timeout 300 "$blast" ${one% *} "$SERVER" {} ${one#* } >>"$out" &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	python3 -c '
+import json, sys
+r = [json.loads(l) for l in open(sys.argv[1])]
+t = max(x["seconds"] for x in r)
+print(json.dumps({"gbit_s": sum(x["bytes"] for x in r) * 8e-9 / t})) if len(r) == int(sys.argv[2]) else None' "$out" $#
+}
+
+measure() { # SYSTEM WHAT:ARG...
+	local system=$1 what a b n
+	IFS=: read -r what a b <<<"$2"
+	case $what in
+	down | up | connect | echo)
+		[ "$system" != limit ] || return 0
+		say "$system" "$what" "$(over "$system" timeout 300 "$blast" "$what" "$SERVER" {} "$a")" ;;
+	both)
+		say "$system" both "$(together "$system" "down $a" "up $a")" ;;
+	loaded)
+		over "$system" timeout 300 "$blast" down "$SERVER" {} "$b" >/dev/null &
+		n=$!
+		sleep 2 # slow start is over
+		say "$system" loaded "$(over "$system" timeout 300 "$blast" echo "$SERVER" {} "$a")"
+		wait $n ;;
+	short | idle | busy)
+		say "$system" "$what-$a" "$(over "$system" timeout 300 "$crowd" "$what" "$SERVER" 7300 "$a" "$b" \
+			${lab_pid_c:+"$lab_pid_c" "$lab_pid_g"})" ;;
+	esac
+}
+
+limit() { # the same copies, cipher and calls with no transport at all
+	local out
+	out=$("$B"/tests/bench/limit c g 10.77.1.2 "$1" $(($2 >> 20)))
+	say "limit-$1" down "${out/machine_cpu_s_per_gb/cpu_s_per_gb}"
 }
 
 # What the rest of the machine does meanwhile, in CPUs.
@@ -52,18 +112,14 @@ def busy():
     return sum(map(int, f[:3] + f[5:7])) / 100
 a = busy(); time.sleep(1); print(round(busy() - a, 2))'
 }
-echo "{\"part\":\"$part\",\"system\":\"machine\",\"what\":\"background\",\"cpus\":$(idle_cpu)}"
+say machine background "{\"cpus\":$(idle_cpu)}"
 for _ in $(seq "$rounds"); do
-	for what in down up; do
+	for one in $measures; do
 		for system in $systems; do
-			measure "$system" $what "$bytes"
+			case $system in
+			limit) [[ $one != down:* ]] || { limit sealed "${one#*:}"; limit plain "${one#*:}"; } ;;
+			*)     measure "$system" "$one" ;;
+			esac
 		done
-	done
-done
-for what in connect echo; do
-	count=$echoes
-	[ $what = echo ] || count=$connects
-	for system in $systems; do
-		measure "$system" $what "$count"
 	done
 done
