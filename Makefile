@@ -18,6 +18,12 @@ SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 ALL_CFLAGS += $(SANFLAGS)
 endif
 
+# Only for `make fuzz-libfuzzer`.
+ifeq ($(LIBFUZZER),1)
+ALL_CFLAGS += -fsanitize=fuzzer-no-link -DPLAIT_LIBFUZZER
+FUZZ_LINK := -fsanitize=fuzzer
+endif
+
 # folder -> archive, lowest last
 FOLDERS := tunneld/io tunneld/fault tunneld/mptcp tunneld/tcp tunneld/seal tunneld/wire common
 lib      = $(B)/$(subst /,_,$(1)).a

@@ -123,18 +123,36 @@ SECONDS ?= 30
 FUZZ_DEPS_segment := tunneld/wire common
 FUZZ_DEPS_seal := tunneld/seal common
 FUZZ_DEPS_subflow := tunneld/tcp tunneld/wire common
+FUZZ_DEPS_engine := tunneld/mptcp tunneld/tcp tunneld/wire common
+FUZZ_DEPS_convert := tunneld/mptcp tunneld/tcp tunneld/wire common
+FUZZ_DEPS_local_msg := common
+FUZZ_DEPS_config := tunneld/mptcp tunneld/tcp tunneld/seal tunneld/wire common
+FUZZ_OBJS_config := $(B)/o/tunneld/config.o
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/%)
 define fuzz_rule
-$(B)/tests/fuzz/fuzz_$(1): $(B)/tests/fuzz/fuzz_$(1).o $(foreach f,$(FUZZ_DEPS_$(1)),$(call lib,$(f)))
-	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(CRYPTO) -ljansson -lm
+$(B)/tests/fuzz/fuzz_$(1): $(B)/tests/fuzz/fuzz_$(1).o $(FUZZ_OBJS_$(1)) $(foreach f,$(FUZZ_DEPS_$(1)),$(call lib,$(f)))
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) $$(FUZZ_LINK) -o $$@ $$^ $$(CRYPTO) -ljansson -lm
 endef
 $(foreach f,$(FUZZ_SRC:tests/fuzz/fuzz_%.c=%),$(eval $(call fuzz_rule,$(f))))
 .PHONY: fuzz fuzz-build
 fuzz-build: $(FUZZ_BIN)
+# Each first replays its corpus (tests/fuzz/corpus/NAME), where every finding is kept, then tries SECONDS of new inputs.
 fuzz:
 	@$(MAKE) -s SAN=1 B=$(CHECK_B) fuzz-build
-	@passed=0; failed=0; for f in $(FUZZ_SRC:%.c=$(CHECK_B)/%); do \
-		if $$f -seed=$(or $(SEED),$$(date +%s)000000) -max_total_time=$(SECONDS); \
+	@passed=0; failed=0; for f in $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%); do \
+		if $(CHECK_B)/tests/fuzz/fuzz_$$f $$(ls -d tests/fuzz/corpus/$$f/* 2>/dev/null || echo -runs=1) && \
+			$(CHECK_B)/tests/fuzz/fuzz_$$f -seed=$(or $(SEED),$$(date +%s)000000) -max_total_time=$(SECONDS); \
+		then passed=$$((passed + 1)); else failed=$$((failed + 1)); fi; \
+	done; echo "fuzz: $$passed passed, $$failed failed"; test $$failed -eq 0
+# The same under libFuzzer, which learns from what it reaches; what it learns stays in the build directory.
+.PHONY: fuzz-libfuzzer
+FUZZ_B = $(B)-libfuzzer
+fuzz-libfuzzer:
+	@$(MAKE) -s CC=clang SAN=1 LIBFUZZER=1 B=$(FUZZ_B) fuzz-build
+	@passed=0; failed=0; for f in $(or $(ONLY),$(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)); do \
+		mkdir -p $(FUZZ_B)/learnt/$$f tests/fuzz/corpus/$$f; \
+		if $(FUZZ_B)/tests/fuzz/fuzz_$$f -max_total_time=$(SECONDS) -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=$(FUZZ_B)/$$f- $(FUZZ_B)/learnt/$$f tests/fuzz/corpus/$$f; \
 		then passed=$$((passed + 1)); else failed=$$((failed + 1)); fi; \
 	done; echo "fuzz: $$passed passed, $$failed failed"; test $$failed -eq 0

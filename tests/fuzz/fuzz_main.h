@@ -6,8 +6,9 @@
  *	fuzz_x FILE...                 replays files, as libFuzzer does
  *	fuzz_x [-seed=N] [-runs=N | -max_total_time=SECONDS]
  *	                               runs random inputs; each is its seed, and a death names the one that did it
+ *	fuzz_x -seed=N -write=FILE     writes that input, for the corpus
  *
- * Build with -DPLAIT_LIBFUZZER -fsanitize=fuzzer for the real thing. The includer also gives fuzz_generate(), which
+ * `make fuzz-libfuzzer` builds the real thing (clang, -DPLAIT_LIBFUZZER -fsanitize=fuzzer). The includer also gives fuzz_generate(), which
  * makes an input worth trying from a seed.
  */
 #ifndef PLAIT_FUZZ_MAIN_H
@@ -103,6 +104,19 @@ static int fuzz_replay(const char *path)
 	return 0;
 }
 
+static int fuzz_write(uint64_t seed, const char *path)
+{
+	uint8_t bytes[FUZZ_INPUT_MAX];
+	size_t len = fuzz_generate(seed, bytes);
+	FILE *f = fopen(path, "wb");
+
+	if (!f || fwrite(bytes, 1, len, f) != len || fclose(f)) {
+		perror(path);
+		return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seed = 1, runs = 100000, ran;
@@ -116,12 +130,14 @@ int main(int argc, char **argv)
 			seed = strtoull(argv[i] + 6, NULL, 10);
 		} else if (!strncmp(argv[i], "-runs=", 6)) {
 			runs = strtoull(argv[i] + 6, NULL, 10);
+		} else if (!strncmp(argv[i], "-write=", 7)) {
+			return fuzz_write(seed, argv[i] + 7);
 		} else if (!strncmp(argv[i], "-max_total_time=", 16)) {
 			runs = UINT64_MAX;
 			signal(SIGALRM, fuzz_rang);
 			alarm((unsigned)strtoul(argv[i] + 16, NULL, 10));
 		} else if (argv[i][0] == '-') {
-			fprintf(stderr, "usage: %s [-seed=N] [-runs=N | -max_total_time=SECONDS] [FILE...]\n", argv[0]);
+			fprintf(stderr, "usage: %s [-seed=N] [-runs=N | -max_total_time=SECONDS | -write=FILE] [FILE...]\n", argv[0]);
 			return 2;
 		} else {
 			files++;

@@ -353,7 +353,12 @@ void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_
 	seg->mptcp[seg->mptcp_count++] = a->option;
 	if (segment_options_size(seg) > TCP_OPTIONS_MAX) {
 		seg->mptcp_count--;
-		/* With data there is less room: a pure ACK takes it. What even that cannot hold goes without the address. */
+		/*
+		 * With data there is less room: a pure ACK takes it. What even that cannot hold goes without the address, and beside
+		 * a DATA_FIN with its checksum not at all: the next segment takes it.
+		 */
+		if (!d->len && !a->option.fault.middlebox.family)
+			return;
 		if (!d->len)
 			a->option.fault.middlebox.family = 0;
 		subflow_ack_now(&s->sf);

@@ -493,6 +493,11 @@ static void signal_due(struct conn *c, usec_t now_us)
 
 	if (!fast && !conn_fin_ready(c))
 		return;
+	if (c->fallen && fast) {
+		/* The peer has left MPTCP while we waited for its RST: ours says the same in TCP. */
+		conn_fail(c, OPEN_RESET, 0, true, now_us);
+		return;
+	}
 	if (c->fallen) {
 		/* The subflow's own FIN says it, and is retransmitted there. */
 		if (!c->fin_sent && c->sub_count) {

@@ -517,6 +517,9 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 		}
 		if (c->state == M_CLOSED && !c->tell && (c->orphan || !c->host_done)) {
 			conn_free(c);
+			/* Its end may have left RSTs. */
+			if (e->raw_count)
+				return engine_output(e, act, now_us);
 			continue;
 		}
 		conn_facts_look(c);
