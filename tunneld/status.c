@@ -59,6 +59,10 @@ static json_t *subflow(struct daemon *d, const struct subflow_info *s)
 	json_set(o, "uperf_cause", json_string(s->uperf_cause));
 	json_set(o, "score", json_real(s->score.total));
 	json_set(o, "score_parts", score_parts(&s->score));
+	json_set(o, "snd_una", json_number_of(s->snd_una));
+	json_set(o, "snd_nxt", json_number_of(s->snd_nxt));
+	json_set(o, "rcv_nxt", json_number_of(s->rcv_nxt));
+	json_set(o, "rcv_wnd", json_number_of(s->rcv_wnd));
 	json_set(o, "bytes_sent", json_number_of(s->bytes_sent));
 	json_set(o, "bytes_received", json_number_of(s->bytes_received));
 	json_set(o, "retransmitted_segments", json_number_of(s->retransmitted_segments));
@@ -90,6 +94,7 @@ static json_t *connection(struct daemon *d, const struct conn_info *c)
 		json_set(o, "command", json_string(f->comm));
 	}
 	json_set(o, "checksum", json_boolean(c->checksum));
+	json_set(o, "fallback", json_boolean(c->fallback));
 	json_set(o, "age_ms", f ? json_ms(usec_since(d->now_us, f->since_us)) : json_null());
 	json_set(o, "snd_una", json_sequence(c->snd_una));
 	json_set(o, "snd_nxt", json_sequence(c->snd_nxt));

@@ -208,6 +208,7 @@ struct subflow_info {
 	double srtt_ms, rttvar_ms;
 	struct score score;
 	uint64_t bytes_sent, bytes_received, retransmitted_segments;
+	uint32_t snd_una, snd_nxt, rcv_nxt, rcv_wnd; /* seeds appendix B.2; rcv_wnd is what the peer told on it, B.2.2 */
 };
 struct conn_info {
 	conn_id conn;

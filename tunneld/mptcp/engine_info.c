@@ -65,6 +65,7 @@ enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, s
 		.srtt_ms = (double)s->sf.rtt.srtt_us / 1000, .rttvar_ms = (double)s->sf.rtt.rttvar_us / 1000,
 		.bytes_sent = s->sf.bytes_sent, .bytes_received = s->sf.bytes_received,
 		.retransmitted_segments = s->sf.retransmitted_segments,
+		.snd_una = s->sf.snd_una.v, .snd_nxt = s->sf.snd_nxt.v, .rcv_nxt = s->sf.rcv_nxt.v, .rcv_wnd = s->sf.snd_wnd,
 		.remote = s->remote,
 	};
 	if (s->remote.family && s->path != PATH_NONE) {
