@@ -84,6 +84,8 @@ uint64_t path_rate_hint(struct engine *e, path_id path, usec_t now_us, usec_t *r
 /* --- conn_map.c --- */
 /* Bytes that the subflow's next sequence numbers are promised to by a mapping already told, and from where on. */
 uint32_t conn_map_left(const struct sub *s);
+/* A segment may go without its mapping when there is no room for it. */
+bool conn_map_may_miss(const struct sub *s);
 struct dsn conn_map_next(const struct sub *s);
 /*
  * *len bytes from `from` are to go on s: declares a mapping if none is open, cuts *len to what it covers, and says how many

@@ -78,6 +78,11 @@ uint32_t conn_map_begin(struct sub *s, struct dsn from, uint32_t *len, usec_t no
 	return conn_ack_news(c) ? conn_ack_room(c) : 0;
 }
 
+bool conn_map_may_miss(const struct sub *s)
+{
+	return s->conn->engine->config.form == SEGMENT_SEALED && !s->conn->checksum;
+}
+
 void conn_map_put(struct sub *s, struct segment *seg, const struct subflow_data *d, bool fin)
 {
 	struct conn *c = s->conn;
@@ -85,7 +90,7 @@ void conn_map_put(struct sub *s, struct segment *seg, const struct subflow_data 
 	struct subflow_data whole = *d;
 	bool covered = !d->retransmission && s->map.len && ssn_lt(d->seq, ssn_add(s->map.seq, s->map.len));
 
-	if (c->engine->config.form == SEGMENT_SEALED && !c->checksum && segment_options_size(seg) + conn_options_room(s) > room) {
+	if (conn_map_may_miss(s) && segment_options_size(seg) + conn_options_room(s) > room) {
 		/* Its mapping went before, and went twice. */
 		if (!d->retransmission && conn_ack_news(c))
 			conn_option_data_ack(s, seg);

@@ -163,6 +163,7 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 			continue;
 		d = (struct subflow_data){ 0 };
 		memset(&seg.tcp, 0, sizeof seg.tcp);
+		s->sf.options_may_miss = conn_map_may_miss(s);
 		if (subflow_output(&s->sf, conn_rcv_window(c), conn_options_room(s), now_us, &seg, &d) == SF_WANT_NOTHING) {
 			s->want_out = false;
 			continue;

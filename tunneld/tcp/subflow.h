@@ -109,6 +109,8 @@ struct subflow {
 	uint64_t retransmitted_segments, retransmitted_bytes;
 	usec_t last_rcv_us, last_snd_us, last_progress_us;
 
+	bool options_may_miss;     /* the owner's: it leaves its options off a segment that has no room for them, if that is sent again once */
+
 	/* the rest is this folder's own */
 	struct ssn snd_wl1, snd_wl2;   /* which segment the window came from, RFC 9293 3.3.1 */
 	struct ssn last_ack;           /* Last.ACK.sent, RFC 7323 4.3 */

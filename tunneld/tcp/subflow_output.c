@@ -262,7 +262,7 @@ static enum subflow_want send_again(struct subflow *sf, uint32_t position, uint3
 	uint8_t flags;
 
 	/* Rather no SACK, which pure ACKs carry too, than this segment in two, the second of a few bytes. */
-	if (left > room && left <= sf->snd_mss - (s->flags & SENT_RETRANS ? options_room : 0)) {
+	if (left > room && left <= sf->snd_mss - (s->flags & SENT_RETRANS || !sf->options_may_miss ? options_room : 0)) {
 		sacks = 0;
 		room = left;
 	}
