@@ -156,3 +156,15 @@ fuzz-libfuzzer:
 			-artifact_prefix=$(FUZZ_B)/$$f- $(FUZZ_B)/learnt/$$f tests/fuzz/corpus/$$f; \
 		then passed=$$((passed + 1)); else failed=$$((failed + 1)); fi; \
 	done; echo "fuzz: $$passed passed, $$failed failed"; test $$failed -eq 0
+
+# What the tests reach of wire/, tcp/ and mptcp/: lines and branches, by gcov. Unit tests, packet scripts, fuzz corpora, SEEDS seeds.
+.PHONY: coverage
+COV_B = $(B)-coverage
+coverage:
+	@$(MAKE) -s -j2 SAN=0 B=$(COV_B) CFLAGS="-O0 -g --coverage" unit script-build sim-build fuzz-build
+	@find $(COV_B) -name '*.gcda' -delete
+	@for t in $$(find $(COV_B)/tests/unit -name 'test_*' -type f -perm -u+x | grep -E '/(wire|tcp|mptcp)/'); do $$t >/dev/null 2>&1; done; \
+		$(COV_B)/tests/script/script $(SCRIPTS) >/dev/null 2>&1; \
+		for f in $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%); do $(COV_B)/tests/fuzz/fuzz_$$f tests/fuzz/corpus/$$f/* >/dev/null 2>&1; done; \
+		$(COV_B)/tests/sim/sim --first 1 --seeds $(SEEDS) --jobs 1 >/dev/null 2>&1; \
+		tests/script/coverage.py $(COV_B)
