@@ -39,13 +39,25 @@ void subflow_too_big(struct subflow *sf, uint16_t mss, usec_t now_us)
 		subflow_arm_rto(sf, now_us);
 }
 
+static void probe_failed(struct subflow *sf)
+{
+	if (++sf->pmtu.tries >= PROBE_TRIES) {
+		sf->pmtu.known_bad = sf->pmtu.probe;
+		sf->pmtu.tries = 0;
+	}
+	sf->pmtu.probe = 0;
+}
+
 void subflow_pmtu_timeout(struct subflow *sf, usec_t now_us)
 {
 	const struct sent *head = board_at(&sf->board, sf->board.head);
 	uint16_t next = size_now(sf) > BASE_MSS ? BASE_MSS : MSS_LEAST;
+	uint32_t sent = head->len < sf->snd_mss ? head->len : sf->snd_mss; /* in pieces, if it was cut before they became smaller */
 
+	if (sf->pmtu.probe)
+		probe_failed(sf); /* from here on it goes in pieces, and their ACK would say nothing */
 	/* RFC 8899 4.3: once is a loss, twice in a row is a black hole. What is small already cannot be its prey. */
-	if (!sf->config.probe_mtu || !sf->rtt.backoff || size_now(sf) <= MSS_LEAST || head->len + timestamps(sf) <= next)
+	if (!sf->config.probe_mtu || !sf->rtt.backoff || size_now(sf) <= MSS_LEAST || sent + timestamps(sf) <= next)
 		return;
 	count(sf->config.counters, CNT_PmtuBlackHole);
 	subflow_too_big(sf, next, now_us);
@@ -98,10 +110,6 @@ uint32_t subflow_pmtu_acked(struct subflow *sf, usec_t now_us)
 	}
 	if (!(s->flags & SENT_LOST))
 		return 0;
-	if (++sf->pmtu.tries >= PROBE_TRIES) {
-		sf->pmtu.known_bad = sf->pmtu.probe;
-		sf->pmtu.tries = 0;
-	}
-	sf->pmtu.probe = 0;
+	probe_failed(sf);
 	return s->len;
 }
