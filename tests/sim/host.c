@@ -110,9 +110,15 @@ static void send_segment(struct host *h, const struct action *act)
 		return;
 	}
 	v = &h->views[act->send.path];
-	if (act->send.len + overhead(h) > v->mtu)
-		world_fail(w, "%s sends %zu bytes on path %u, which takes %u", world_host_name(h->number), act->send.len,
-			   act->send.path, v->mtu - overhead(h));
+	if (act->send.len + overhead(h) > v->mtu) {
+		char text[SEGMENT_TEXT_MAX] = "?";
+		struct segment seg = { 0 };
+
+		if (segment_parse(&seg, act->send.bytes, act->send.len, w->plan->client_engine.form) == ERR_OK)
+			segment_print(&seg, text, sizeof text);
+		world_fail(w, "%s sends %zu bytes on path %u, which takes %u: %s", world_host_name(h->number), act->send.len,
+			   act->send.path, v->mtu - overhead(h), text);
+	}
 	count_segment(h, act);
 	locate(h, act->send.path, &client, &path);
 	p = packet_new(PACKET_SEGMENT, client, path, h->number != HOST_GATEWAY, act->send.len);

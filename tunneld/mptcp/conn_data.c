@@ -148,7 +148,6 @@ uint64_t conn_relative_in(const struct sub *s, struct ssn seq)
 	return s->sf.rcv_off + (uint64_t)(int64_t)ssn_diff(seq, s->sf.rcv_nxt) - s->syn_data_in;
 }
 
-/* The mapping a segment declares; len 0: none. */
 /* Until a checksum is verified, nothing that it covers is ready. */
 static void hold(struct conn *c)
 {
@@ -172,7 +171,7 @@ void conn_unverified_gone(struct sub *s)
 
 	for (uint16_t k = 0; k < m->check_count; k++)
 		if (!m->check[k].done)
-			reorder_discard(&c->reorder, m->check[k].map.dsn, dsn_add(m->check[k].map.dsn, m->check[k].map.len));
+			reorder_discard(&c->reorder, m->check[k].open, dsn_add(m->check[k].map.dsn, m->check[k].map.len));
 	if (m->check_count) {
 		mappings_close(&s->mappings);
 		hold(c);
@@ -254,7 +253,6 @@ static enum map_verdict verify(struct sub *s, const struct segment *seg, const s
 		count(s->conn->engine->counters, CNT_DssNotMatching);
 		return MAP_UNUSABLE;
 	}
-	hold(s->conn);
 	return MAP_OK;
 }
 
@@ -271,7 +269,7 @@ static enum pay_verdict verify_rest(struct sub *s, usec_t now_us)
 			continue;
 		/* It stays where it is if TCP goes on from here, else it is forgotten. */
 		if (!conn_may_fall_back(s))
-			reorder_discard(&c->reorder, was.map.dsn, dsn_add(was.map.dsn, was.map.len));
+			reorder_discard(&c->reorder, was.open, dsn_add(was.map.dsn, was.map.len));
 		if (conn_corrupt(s, was.map.dsn, now_us))
 			return PAY_GONE;
 		break;
@@ -280,6 +278,27 @@ static enum pay_verdict verify_rest(struct sub *s, usec_t now_us)
 	return PAY_OK;
 }
 
+/*
+ * Bytes that come again by another way count in place of those that still wait for their checksum: a subflow that died
+ * in the middle of a mapping, or is slow, would else hold up what was reinjected because of that.
+ */
+static void supersede(struct sub *s, uint64_t ssn, struct dsn from, uint32_t len)
+{
+	struct conn *c = s->conn;
+	struct dsn first;
+	struct mapping old;
+
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		while (mappings_check_supersede(&c->subs[i]->mappings, c->subs[i] == s ? ssn : UINT64_MAX, from, dsn_add(from, len), &old))
+			reorder_discard(&c->reorder, old.dsn, dsn_add(old.dsn, old.len));
+	/* What is there already was brought by another, who answers for it. */
+	first = dsn_max(from, c->reorder.next);
+	if (dsn_lt(first, dsn_add(from, len)))
+		mappings_check_brings(&s->mappings, ssn, first);
+	hold(c);
+}
+
+/* The mapping a segment declares; len 0: none. */
 enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg, struct mapping *out, usec_t now_us)
 {
 	const struct mptcp_option *dss = segment_mptcp(seg, DSS), *mpc = segment_mptcp(seg, MP_CAPABLE);
@@ -387,6 +406,7 @@ enum pay_verdict conn_payload(struct sub *s, const struct subflow_facts *f, cons
 	const uint8_t *at = f->payload_at;
 	uint32_t left = f->payload_len;
 	struct dsn before = c->reorder.ready;
+	bool checked = c->reorder.held || s->mappings.check_count;
 
 	while (left) {
 		uint64_t ssn = conn_relative_in(s, seq);
@@ -419,6 +439,8 @@ enum pay_verdict conn_payload(struct sub *s, const struct subflow_facts *f, cons
 		if (n > left)
 			n = left;
 		fresh = s->mappings.check_count && !had(s, seq, &n);
+		if (checked)
+			supersede(s, ssn, dsn_add(m->dsn, ssn - m->ssn), n);
 		kept = take(s, dsn_add(m->dsn, ssn - m->ssn), at, n);
 		if (kept) {
 			bool f_in = false;

@@ -115,7 +115,8 @@ enum err mappings_check_add(struct mappings *m, const struct mapping *map, uint1
 		m->check_room = room;
 	}
 	*news = true;
-	m->check[m->check_count++] = (struct map_check){ .map = *map, .total = total, .checksum = checksum };
+	m->check[m->check_count++] = (struct map_check){ .map = *map, .total = total, .checksum = checksum,
+		.open = dsn_add(map->dsn, map->len) };
 	return ERR_OK;
 }
 
@@ -144,15 +145,43 @@ const struct map_check *mappings_check_next(struct mappings *m)
 	return NULL;
 }
 
+void mappings_check_brings(struct mappings *m, uint64_t ssn, struct dsn dsn)
+{
+	for (uint16_t k = 0; k < m->check_count; k++) {
+		struct map_check *c = &m->check[k];
+
+		if (!c->done && c->map.ssn <= ssn && ssn < c->map.ssn + c->map.len)
+			c->open = dsn_min(c->open, dsn);
+	}
+}
+
+bool mappings_check_supersede(struct mappings *m, uint64_t ssn, struct dsn from, struct dsn to, struct mapping *out)
+{
+	for (uint16_t k = 0; k < m->check_count; k++) {
+		struct map_check *c = &m->check[k];
+		struct dsn end = dsn_min(dsn_add(c->map.dsn, c->map.len), to);
+
+		if (c->done || (c->map.ssn <= ssn && ssn < c->map.ssn + c->map.len) || dsn_lt(c->open, from) || dsn_leq(end, c->open))
+			continue;
+		*out = (struct mapping){ .dsn = c->open, .len = (uint32_t)dsn_diff(end, c->open) };
+		c->open = end;
+		return true;
+	}
+	return false;
+}
+
 bool mappings_check_lowest(const struct mappings *m, struct dsn *out)
 {
 	bool any = false;
 
-	for (uint16_t k = 0; k < m->check_count; k++)
-		if (!m->check[k].done) {
-			*out = any ? dsn_min(*out, m->check[k].map.dsn) : m->check[k].map.dsn;
-			any = true;
-		}
+	for (uint16_t k = 0; k < m->check_count; k++) {
+		const struct map_check *c = &m->check[k];
+
+		if (c->done || dsn_diff(c->open, c->map.dsn) >= c->map.len)
+			continue;
+		*out = any ? dsn_min(*out, c->open) : c->open;
+		any = true;
+	}
 	return any;
 }
 

@@ -33,6 +33,7 @@ struct map_check {
 	checksum_t sum;    /* of the `got` bytes that have come */
 	uint32_t got;
 	bool done;
+	struct dsn open;   /* the first byte that it brought and that waits to be verified; the mapping's end: none does */
 };
 
 /* Ascending by ssn, disjoint. Taken on the first mapping that must be remembered. */
@@ -61,6 +62,14 @@ void mappings_check_undo(struct mappings *m);
 void mappings_check_sum(struct mappings *m, uint64_t ssn, const uint8_t *bytes, uint32_t len);
 /* The next that is complete and has not been told of; NULL: none. Holds until the next call. */
 const struct map_check *mappings_check_next(struct mappings *m);
+/* The bytes from dsn on, which are about to be kept, come by the mapping that covers ssn. */
+void mappings_check_brings(struct mappings *m, uint64_t ssn, struct dsn dsn);
+/*
+ * Bytes [from, to) have come by another way than the mapping that covers ssn (UINT64_MAX: none does). Where they begin at what
+ * this one still owes, it owes less: out is then the stretch whose old copy is of no use any more. False: nothing of the kind.
+ * To be called until it is false.
+ */
+bool mappings_check_supersede(struct mappings *m, uint64_t ssn, struct dsn from, struct dsn to, struct mapping *out);
 /* The lowest dsn that waits to be verified. False: none does. */
 bool mappings_check_lowest(const struct mappings *m, struct dsn *out);
 /* The mapping that covers ssn, or NULL. */

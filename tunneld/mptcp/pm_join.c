@@ -235,6 +235,13 @@ static void refuse_join(struct engine *e, path_id path, const struct segment *se
 	engine_raw(e, path, &rst);
 }
 
+/* Would the subflow that seg asks for go where s goes? In plain form a path of ours leads everywhere. */
+static bool same_way(const struct sub *s, path_id path, const struct segment *seg)
+{
+	return s->path == path && (!seg->remote || addr_same_ip(&s->remote, seg->remote));
+}
+
+
 void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *j, usec_t now_us)
 {
 	struct conn *c = engine_token_find(e, j->join.token);
@@ -260,7 +267,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 			const struct path *its = engine_path(e, c->subs[i]->path);
 
 			/* Not one that is merely late: what it has in flight would be for nothing. */
-			if (c->subs[i]->path == path || !its || its->state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
+			if (same_way(c->subs[i], path, seg) || !its || its->state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
 				old = c->subs[i];
 		}
 		/* In M_TIME-WAIT the loss of the last one would be the end. */

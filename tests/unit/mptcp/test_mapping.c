@@ -63,6 +63,7 @@ static void test_a_checksum_is_complete_when_all_of_its_bytes_have_come(void)
 	struct mapping map = { .ssn = 11, .dsn = { 1000 }, .len = 7 };
 	struct mappings m = { 0 };
 	const struct map_check *k;
+	struct mapping old;
 	struct dsn low;
 	bool news;
 
@@ -79,7 +80,20 @@ static void test_a_checksum_is_complete_when_all_of_its_bytes_have_come(void)
 	map.ssn = 11;
 	map.len = 9; /* more than that */
 	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 9, 5, &news), ERR_MALFORMED);
+	/* Only what it brought itself waits for it; and no more when it has come again by another way. */
+	CU_ASSERT_FALSE(mappings_check_lowest(&m, &low));
+	mappings_check_brings(&m, 14, dsn_of(1003));
+	CU_ASSERT_TRUE(mappings_check_lowest(&m, &low) && low.v == 1003);
+	mappings_check_brings(&m, 11, dsn_of(1000));
 	CU_ASSERT_TRUE(mappings_check_lowest(&m, &low) && low.v == 1000);
+	CU_ASSERT_FALSE(mappings_check_supersede(&m, UINT64_MAX, dsn_of(1001), dsn_of(1005), &old));
+	CU_ASSERT_FALSE(mappings_check_supersede(&m, 12, dsn_of(990), dsn_of(1005), &old));
+	CU_ASSERT_TRUE(mappings_check_supersede(&m, UINT64_MAX, dsn_of(990), dsn_of(1005), &old));
+	CU_ASSERT_EQUAL(old.dsn.v, 1000);
+	CU_ASSERT_EQUAL(old.len, 5);
+	CU_ASSERT_TRUE(mappings_check_lowest(&m, &low) && low.v == 1005);
+	CU_ASSERT_TRUE(mappings_check_supersede(&m, UINT64_MAX, dsn_of(1005), dsn_of(2000), &old));
+	CU_ASSERT_FALSE(mappings_check_lowest(&m, &low));
 	mappings_check_sum(&m, 16, bytes + 6, 3); /* 16 and 17, and one that is beyond it */
 	mappings_check_sum(&m, 10, bytes, 4);     /* one before it, then 11 to 13 */
 	CU_ASSERT_PTR_NULL(mappings_check_next(&m));
