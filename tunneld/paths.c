@@ -18,8 +18,11 @@ enum {
 	SILENT_AFTER = 3,                        /* unanswered probes on every path before the session is doubted */
 	GATEWAYS_MAX = 16,
 	MTU_ASSUMED = 1500, MTU_MOST = 9000, MTU_PAYLOAD_LEAST = 500,
-	SIZE_TRIES = 3,
+	SIZE_TRIES = 3, SIZE_UP_TRIES = 2,
+	SIZE_GRAIN = 8,                          /* nobody looks for less than this */
 };
+/* Where in size_sent what was tried is noted: the tries first. */
+enum { SLOT_LONGEST = SIZE_TRIES, SLOT_UP, SLOT_LADDER };
 #define BURST_GAP_US       (20 * USEC_PER_MS)
 #define IDLE_LEAST_US      (15 * USEC_PER_S) /* below the shortest NAT time-outs seen, 30 s */
 #define IDLE_SPREAD_US     (10 * USEC_PER_S)
@@ -31,10 +34,10 @@ enum {
 #define UNREPLIED_MAX      4                 /* probes in a row without a reply, though something is heard */
 #define SUSPECT_MARGIN_US  (100 * USEC_PER_MS)
 #define SUSPECT_UNKNOWN_US (1 * USEC_PER_S)  /* while the round trip is not known */
-#define SIZE_WAIT_US       (500 * USEC_PER_MS)
+#define SIZE_WAIT_US       (200 * USEC_PER_MS)
 #define SIZE_AGAIN_US      (600 * USEC_PER_S) /* RFC 8899 5.1.1, PMTU_RAISE_TIMER */
 #define TOKEN_SIZE         (UINT64_C(1) << 63) /* a size's token, so that no other probe's answer is taken for it */
-#define TOKEN_LONGEST      (UINT64_C(1) << 62)
+#define TOKEN_SLOT         56                 /* and so that two of one moment differ */
 #define FORGET_US          (90 * USEC_PER_S) /* gateway: silent for longer than three idle probes */
 
 struct link {
@@ -214,6 +217,7 @@ static void due(struct paths *p, struct path_end *e)
 static void size_unknown(struct path_end *e, usec_t now_us)
 {
 	e->size_tries = 0;
+	e->size_up = e->size_failed = e->size_answered = 0;
 	e->size_next_us = now_us;
 }
 
@@ -309,39 +313,93 @@ static uint16_t smaller_mtu(unsigned mtu)
 	return 0;
 }
 
-static void size_probe(struct paths *p, struct path_end *e, uint16_t size, unsigned slot, uint64_t token)
+static void size_probe(struct paths *p, struct path_end *e, uint16_t size, unsigned slot, usec_t now_us)
 {
 	static uint8_t bytes[MTU_MOST];
 	struct wr w = wr_of(bytes, sizeof bytes);
 
-	e->size_sent[slot].token = token;
+	e->size_sent[slot].token = now_us | TOKEN_SIZE | (uint64_t)slot << TOKEN_SLOT;
 	e->size_sent[slot].size = size;
 	wr_u8(&w, MSG_PROBE);
-	wr_u64(&w, token);
+	wr_u64(&w, e->size_sent[slot].token);
 	send_own(p, e, bytes, size); /* the rest stays zero */
+}
+
+/* All usual sizes below the one that is not answered, at once: the largest answered one is where to go. */
+static void size_ladder(struct paths *p, struct path_end *e, usec_t now_us)
+{
+	unsigned mtu = e->mtu_payload + headers_of(e), slot = SLOT_LADDER;
+
+	while ((mtu = smaller_mtu(mtu)) >= headers_of(e) + MTU_PAYLOAD_LEAST && slot < sizeof e->size_sent / sizeof *e->size_sent)
+		size_probe(p, e, (uint16_t)(mtu - headers_of(e)), slot++, now_us);
+}
+
+/* RFC 8899 5.3.2: between what is known to get through and what is known not to, by halves. Data go on meanwhile. */
+static void size_search_up(struct path_end *e, usec_t now_us)
+{
+	e->size_up = 0;
+	e->size_up_tries = 0;
+	if (e->size_failed > e->mtu_payload + SIZE_GRAIN)
+		e->size_up = (uint16_t)((e->size_failed + e->mtu_payload) / 2);
+	e->size_next_us = e->size_up ? now_us : now_us + SIZE_AGAIN_US;
+}
+
+static void size_lower(struct paths *p, struct path_end *e, usec_t now_us)
+{
+	unsigned smaller = smaller_mtu(e->mtu_payload + headers_of(e));
+
+	e->size_failed = e->mtu_payload;
+	e->size_tries = 0;
+	if (e->size_answered) {
+		e->mtu_payload = e->size_answered;
+	} else if (smaller < headers_of(e) + MTU_PAYLOAD_LEAST) {
+		e->size_tries = SIZE_TRIES;
+		e->size_next_us = now_us + SIZE_AGAIN_US;
+		return;
+	} else {
+		e->mtu_payload = (uint16_t)(smaller - headers_of(e));
+	}
+	count(p->config.counters, CNT_PathMtuLowered);
+	p->config.events->changed(p->config.owner, e, false);
 }
 
 static void size_time(struct paths *p, struct path_end *e, usec_t now_us)
 {
-	unsigned smaller;
-
 	if (e->life != LIFE_UP || now_us < e->size_next_us)
 		return;
+	if (e->size_up && e->size_up_tries == SIZE_UP_TRIES) {
+		e->size_failed = e->size_up;
+		size_search_up(e, now_us);
+		if (!e->size_up)
+			return;
+	}
+	if (e->size_up) {
+		size_probe(p, e, e->size_up, SLOT_UP, now_us);
+		e->size_up_tries++;
+		e->size_next_us = now_us + usec_max(SIZE_WAIT_US, 3 * e->srtt_us);
+		return;
+	}
 	if (e->size_tries == SIZE_TRIES) {
-		smaller = smaller_mtu(e->mtu_payload + headers_of(e));
-		if (smaller < headers_of(e) + MTU_PAYLOAD_LEAST) {
-			e->size_next_us = now_us + SIZE_AGAIN_US;
+		bool known = e->size_answered;
+
+		size_lower(p, e, now_us);
+		if (e->size_tries)
+			return;
+		if (known) {
+			size_search_up(e, now_us);
+			size_time(p, e, now_us);
 			return;
 		}
-		e->mtu_payload = (uint16_t)(smaller - headers_of(e));
-		e->size_tries = 0;
-		count(p->config.counters, CNT_PathMtuLowered);
-		p->config.events->changed(p->config.owner, e, false);
 	}
 	/* Whatever was found before, the longest may fit by now. */
-	if (!e->size_tries && e->mtu_payload < e->mtu_payload_most)
-		size_probe(p, e, e->mtu_payload_most, SIZE_TRIES, now_us | TOKEN_SIZE | TOKEN_LONGEST);
-	size_probe(p, e, e->mtu_payload, e->size_tries++, now_us | TOKEN_SIZE);
+	if (!e->size_tries) {
+		e->size_answered = 0;
+		if (e->mtu_payload < e->mtu_payload_most)
+			size_probe(p, e, e->mtu_payload_most, SLOT_LONGEST, now_us);
+	} else {
+		size_ladder(p, e, now_us);
+	}
+	size_probe(p, e, e->mtu_payload, e->size_tries++, now_us);
 	e->size_next_us = now_us + usec_max(SIZE_WAIT_US, 3 * e->srtt_us);
 }
 
@@ -350,6 +408,7 @@ void paths_size_doubt(struct paths *p, struct path_end *e, usec_t now_us)
 	/* One trial at a time, however many say so. */
 	if (e->size_tries || e->life != LIFE_UP)
 		return;
+	e->size_up = 0;
 	e->size_next_us = usec_min(e->size_next_us, now_us);
 	due(p, e);
 }
@@ -357,16 +416,27 @@ void paths_size_doubt(struct paths *p, struct path_end *e, usec_t now_us)
 /* A probe of that token was answered: the size it had gets through. */
 static void size_answered(struct paths *p, struct path_end *e, uint64_t token, usec_t now_us)
 {
-	for (size_t i = 0; i < sizeof e->size_sent / sizeof *e->size_sent; i++) {
-		if (!e->size_sent[i].size || e->size_sent[i].token != token || e->size_sent[i].size < e->mtu_payload)
-			continue;
-		if (e->size_sent[i].size > e->mtu_payload && e->size_sent[i].size <= e->mtu_payload_most) {
-			e->mtu_payload = e->size_sent[i].size; /* given up too early */
-			p->config.events->changed(p->config.owner, e, false);
-		}
-		e->size_tries = 0;
-		e->size_next_us = now_us + SIZE_AGAIN_US;
+	unsigned slot = (unsigned)(token >> TOKEN_SLOT & 31);
+	uint16_t size;
+
+	if (slot >= sizeof e->size_sent / sizeof *e->size_sent || !e->size_sent[slot].size || e->size_sent[slot].token != token)
+		return;
+	size = e->size_sent[slot].size;
+	if (size < e->mtu_payload) {
+		if (size > e->size_answered && e->size_tries)
+			e->size_answered = size;
+		return;
 	}
+	if (size > e->mtu_payload_most)
+		return;
+	if (size >= e->size_failed)
+		e->size_failed = 0; /* given up too early, or the way is wider by now */
+	if (size > e->mtu_payload) {
+		e->mtu_payload = size;
+		p->config.events->changed(p->config.owner, e, false);
+	}
+	e->size_tries = 0;
+	size_search_up(e, now_us);
 }
 
 static bool rotate(struct paths *p, struct path_end *e);

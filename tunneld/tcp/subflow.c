@@ -111,6 +111,7 @@ void subflow_learn_options(struct subflow *sf, const struct segment *syn)
 		sf->snd_wscale = sf->config.rcv_wscale = 0;
 	sf->ts_ok = sf->config.timestamps && o->has & OPT_TIMESTAMP;
 	sf->ts_recent = o->ts_val;
+	sf->peer_mss = mss;
 	sf->snd_mss = sf->config.mss < mss ? sf->config.mss : mss;
 	if (sf->snd_mss < 64)
 		sf->snd_mss = 64;
@@ -124,11 +125,13 @@ void subflow_learn_options(struct subflow *sf, const struct segment *syn)
 
 void subflow_set_mss(struct subflow *sf, uint16_t mss)
 {
-	uint16_t payload = (uint16_t)(mss - (sf->ts_ok ? TS_BYTES : 0));
+	uint16_t most = sf->peer_mss && sf->peer_mss < mss ? sf->peer_mss : mss;
+	uint16_t payload = (uint16_t)(most - (sf->ts_ok ? TS_BYTES : 0));
 
 	sf->config.mss = mss;
-	if (payload < sf->snd_mss)
-		sf->cc.mss = sf->snd_mss = payload;
+	if (payload < 64 || (payload > sf->snd_mss && !sf->peer_mss))
+		return;
+	sf->cc.mss = sf->snd_mss = payload;
 }
 
 void subflow_window_told(struct subflow *sf, uint32_t wnd)

@@ -91,6 +91,7 @@ struct subflow {
 
 	bool sack_ok, ts_ok;
 	uint32_t ts_recent;
+	uint16_t peer_mss;         /* what the peer offered to take */
 	uint16_t snd_mss;          /* payload room in one segment before MPTCP options */
 
 	/* what is owed */
