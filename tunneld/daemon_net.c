@@ -206,8 +206,11 @@ static void on_datagram(struct daemon *d, struct udp *u, const struct udp_datagr
 		if (in.new_session && d->peers[in.peer].kind == PEER_CLIENT)
 			session_ready(d, &d->peers[in.peer], in.peer, dg, u);
 		e = path_of(d, &in, u, dg);
-		if (e)
+		if (e) {
+			ev = (struct event){ .kind = EV_HEARD, .heard = { .path = e->id } };
+			(void)daemon_event(d, &ev);
 			paths_message(d->paths, e, in.bytes, in.len, d->now_us);
+		}
 		break;
 	case SEAL_DROPPED:
 	case SEAL_REPLY:

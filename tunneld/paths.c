@@ -20,6 +20,7 @@ enum {
 	MTU_ASSUMED = 1500, MTU_MOST = 9000, MTU_PAYLOAD_LEAST = 500,
 	SIZE_TRIES = 3, SIZE_UP_TRIES = 2,
 	SIZE_GRAIN = 8,                          /* nobody looks for less than this */
+	RTT_FIRST = 8,
 };
 /* Where in size_sent what was tried is noted: the tries first. */
 enum { SLOT_LONGEST = SIZE_TRIES, SLOT_UP, SLOT_LADDER };
@@ -558,11 +559,16 @@ void paths_rtt(struct paths *p, struct path_end *e, usec_t rtt_us)
 		e->srtt_us = rtt_us;
 		e->rttvar_us = rtt_us / 2;
 	} else {
-		/* RFC 6298 2.3, with its weights */
+		/*
+		 * RFC 6298 2.3, with its weights; but an idle path is measured so rarely that a late first sample, of a start when
+		 * much else happens, would stand for minutes: of the first ones the least counts.
+		 */
 		off = e->srtt_us > rtt_us ? e->srtt_us - rtt_us : rtt_us - e->srtt_us;
 		e->rttvar_us = (3 * e->rttvar_us + off) / 4;
-		e->srtt_us = (7 * e->srtt_us + rtt_us) / 8;
+		e->srtt_us = e->rtt_samples < RTT_FIRST && rtt_us < e->srtt_us ? rtt_us : (7 * e->srtt_us + rtt_us) / 8;
 	}
+	if (e->rtt_samples < RTT_FIRST)
+		e->rtt_samples++;
 	/* The engine chooses by it: worth telling when it is new or an eighth off. */
 	off = before > e->srtt_us ? before - e->srtt_us : e->srtt_us - before;
 	if (off * 8 > before)
@@ -871,6 +877,7 @@ static void aim(struct path_end *e, unsigned which, const struct way *w)
 		mtu_payload_of(w->interface && !w->interface->loopback ? w->interface->mtu : 0, e->remote.family);
 	size_unknown(e, 0);
 	e->srtt_us = e->rttvar_us = 0;
+	e->rtt_samples = 0;
 }
 
 static void end_close(struct paths *p, struct path_end *e)

@@ -67,6 +67,7 @@ struct path_end {
 	unsigned candidate;
 
 	usec_t srtt_us, rttvar_us; /* 0: not measured */
+	unsigned rtt_samples;     /* up to RTT_FIRST */
 	usec_t heard_us;          /* last authenticated datagram; 0: never */
 	usec_t unanswered_us;     /* first datagram sent since; 0: none */
 	usec_t probe_first_us;    /* first of the probes since; 0: none */

@@ -329,6 +329,11 @@ void host_receive(struct host *h, struct packet *p)
 			tell_path(h, id, false);
 		}
 	}
+	if (p->kind != PACKET_SEGMENT && v->known) {
+		struct event heard = { .kind = EV_HEARD, .heard = { .path = id } };
+
+		(void)!host_event(h, &heard);
+	}
 	switch (p->kind) {
 	case PACKET_PROBE:
 		send_probe(h, id, PACKET_PROBE_REPLY, p->probe, p->probe_sent_us);

@@ -162,8 +162,8 @@ void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *ou
 		/* The limit is to be reached by a timeout, not from birth. */
 		.rto_min_us = limit_us && limit_us / 2 < RTO_MIN_US ? limit_us / 2 : RTO_MIN_US,
 		.rto_max_us = RTO_MAX_US,
-		/* D9: about one and a half round trips, then the next path has its chance. */
-		.rto_initial_us = rtt ? usec_max(rtt + rtt / 2, SYN_RTO_MIN_US) : SYN_RTO_UNKNOWN_US,
+		/* D9: a little more than a round trip, then the next path has its chance; together less than two and a half. */
+		.rto_initial_us = rtt ? usec_max(rtt + rtt / 4, SYN_RTO_MIN_US) : SYN_RTO_UNKNOWN_US,
 		.delayed_ack_us = DELAYED_ACK_US,
 		.syn_retries = SYN_RETRIES,
 		.rtt_hint_us = rtt,

@@ -62,6 +62,7 @@ struct sub {
 	bool want_out;                      /* subflow_output() may have something */
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
 	uint8_t syn_sent;
+	usec_t syn_us;                      /* when its SYN first went on the path where it is */
 	bool proven;                        /* a DATA_ACK came on it: options pass that way */
 	usec_t acked_us, data_ack_us;       /* when it acknowledged data, when it brought a DATA_ACK last */
 	bool mapped;                        /* a mapping came on it */

@@ -157,6 +157,14 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 	return true;
 }
 
+/* Its SYN has come on that path, and is not answered yet: a copy that came by another way is no reason to leave it. */
+static bool waits_on_a_good_path(const struct sub *s)
+{
+	const struct path *p = engine_path(s->conn->engine, s->path);
+
+	return s->conn->dialling && p && p->state == PATH_UP;
+}
+
 void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t now_us)
 {
 	struct conn *c = s->conn;
@@ -173,7 +181,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 	if (conn_fastclose_received(s, seg, now_us))
 		return;
 	/* The SYN/ACK goes where the last SYN came from, and the subflow stays where its handshake ended (D9). */
-	if (s->stage == SUB_OPENING && (!s->initiator || synack_seg) && !(seg->flags & TCP_RST))
+	if (s->stage == SUB_OPENING && (!s->initiator || synack_seg) && !(seg->flags & TCP_RST) && !waits_on_a_good_path(s))
 		conn_sub_path(s, path);
 	else if (path != s->path)
 		s->other_path_segs++;

@@ -11,6 +11,7 @@
 
 enum {
 	SYNS_WITH_OPTION = 3,            /* as Linux: syn_retrans_before_tcp_fallback */
+	SYNS_WHERE_HEARD = 3,            /* on a path that lives, before the next is tried nevertheless */
 	BURST_SEGMENTS = 16,             /* in a row on one subflow, so that the host can batch them */
 	FASTCLOSE_TRIES = 1 + 3,         /* RFC 8684 3.5: retransmissions SHOULD be limited, 3 is RECOMMENDED */
 	FIN_RESEND_MAX_US = 10 * 1000 * 1000,
@@ -143,12 +144,21 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 }
 
 /* A SYN that goes again tries the next path (D9): the first one may be the one that is dead. */
-static void race(struct sub *s, const struct segment *seg)
+static void race(struct sub *s, const struct segment *seg, usec_t now_us)
 {
+	const struct path *p = engine_path(s->conn->engine, s->path);
+
 	if ((seg->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || s->join)
 		return;
-	if (s->syn_sent++)
-		(void)pm_race(s);
+	if (!s->syn_sent++) {
+		s->syn_us = now_us;
+		return;
+	}
+	/* Its peer has been heard there since: it is the destination that takes its time, or this one SYN that was lost. */
+	if (p && s->syn_sent <= SYNS_WHERE_HEARD && p->heard_us >= s->syn_us)
+		return;
+	if (pm_race(s))
+		s->syn_us = now_us;
 }
 
 static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
@@ -168,7 +178,7 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 			s->want_out = false;
 			continue;
 		}
-		race(s, &seg);
+		race(s, &seg, now_us);
 		c->turn = i;
 		if (!engine_path(c->engine, s->path)) {
 			n--; /* its path went: the segment is lost, as it would be there */

@@ -287,6 +287,7 @@ static enum err segment_event(struct engine *e, const struct event *ev, usec_t n
 		count(e->counters, err == ERR_TRUNCATED ? CNT_SegmentTruncated : CNT_SegmentMalformed);
 		return err;
 	}
+	p->heard_us = now_us;
 	if (seg.ignored)
 		count_n(e->counters, CNT_OptionIgnored, seg.ignored);
 	s = engine_sub_find(e, engine_space(e, ev->segment.path), seg.dst_port, seg.remote, seg.src_port);
@@ -377,6 +378,7 @@ static enum err port_taken(struct engine *e, const struct event *ev, usec_t now_
 
 enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 {
+	struct path *p;
 	struct conn *c;
 	struct sub *s;
 
@@ -391,6 +393,12 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		return connect_event(e, ev, now_us);
 	case EV_WRITE:
 		return engine_write(e, ev, now_us);
+	case EV_HEARD:
+		p = engine_path(e, ev->heard.path);
+		if (!p)
+			return ERR_UNKNOWN;
+		p->heard_us = now_us;
+		return ERR_OK;
 	case EV_FAULT:
 		return engine_fault_event(e, ev, now_us);
 	case EV_TIME:
