@@ -137,7 +137,7 @@ struct conn {
 	bool failing;              /* a checksum failed and MP_FAIL went out: data from fail_dsn on is not taken */
 	bool fail_owed;            /* the next ACK carries MP_FAIL */
 	bool infinite_owed;        /* segments carry an infinite mapping until what ends beyond infinite_end is acknowledged */
-	uint8_t fail_tries, syn_tries;
+	uint8_t fail_tries, syn_tries, infinite_acks;
 	usec_t fail_us;
 	struct dsn fail_dsn, infinite_dsn, fall_dsn;
 	uint32_t infinite_ssn;

@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-enum { FAIL_TRIES = 3, FAIL_WAIT_MIN_US = 200 * 1000 };
+enum { INFINITE_ACKS = 8, FAIL_TRIES = 3, FAIL_WAIT_MIN_US = 200 * 1000 };
 
 /* --- may it? --- */
 
@@ -125,12 +125,16 @@ void conn_fallen_facts(struct sub *s, const struct subflow_facts *f, usec_t now_
 	}
 }
 
-bool conn_option_infinite(const struct sub *s, struct segment *seg)
+bool conn_option_infinite(const struct sub *s, struct segment *seg, bool data)
 {
-	const struct conn *c = s->conn;
+	struct conn *c = s->conn;
 
 	if (!c->infinite_owed)
 		return false;
+	/* Who has nothing to send says it on some ACKs; SACK blocks are worth more. */
+	if (!data && (seg->tcp.has & OPT_SACK || c->infinite_acks >= INFINITE_ACKS))
+		return false;
+	c->infinite_acks += !data;
 	seg->mptcp[seg->mptcp_count++] = (struct mptcp_option){
 		.subtype = DSS,
 		.dss = { .has_map = true, .dsn_is_64 = true, .dsn = c->infinite_dsn.v, .ssn = c->infinite_ssn, .len = 0 },

@@ -82,6 +82,9 @@ static bool stripped(const struct sub *s, const struct segment *seg, const struc
 		return false;
 	if (!s->proven && f->acked && ssn_lt(data, f->acked_to) && s->sent.count)
 		return true;
+	/* So it is where the peer closes and has said nothing before: MPTCP would have sent a DATA_FIN. */
+	if (f->fin && !s->proven && !s->mapped)
+		return true;
 	return !s->mapped && f->payload && ssn_leq(f->payload_seq, s->sf.rcv_nxt);
 }
 

@@ -46,7 +46,7 @@ bool conn_fall_back(struct sub *s, bool say, usec_t now_us);
 struct mapping conn_fallen_mapping(const struct sub *s, uint64_t ssn, uint32_t len);
 void conn_fallen_acked(struct sub *s, usec_t now_us);
 void conn_fallen_facts(struct sub *s, const struct subflow_facts *f, usec_t now_us);
-bool conn_option_infinite(const struct sub *s, struct segment *seg);
+bool conn_option_infinite(const struct sub *s, struct segment *seg, bool data);
 /* A checksum failed: the mapping began at `from`. True: s is gone; false: MP_FAIL goes out, nothing of it is to be taken. */
 bool conn_corrupt(struct sub *s, struct dsn from, usec_t now_us);
 /* MP_FAIL. True: s is gone. */

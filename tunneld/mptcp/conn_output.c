@@ -108,7 +108,7 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		assert(off + d->len <= c->syn_data_len);
 		payload = c->syn_data + off;
 	} else if (c->fallen) {
-		conn_option_infinite(s, seg);
+		conn_option_infinite(s, seg, d->len != 0);
 		conn_option_fail(c, seg);
 	} else if (s->stage == SUB_PRE_ESTABLISHED) {
 		conn_option_third_ack(s, seg);

@@ -241,7 +241,6 @@ static bool same_way(const struct sub *s, path_id path, const struct segment *se
 	return s->path == path && (!seg->remote || addr_same_ip(&s->remote, seg->remote));
 }
 
-
 void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *j, usec_t now_us)
 {
 	struct conn *c = engine_token_find(e, j->join.token);
