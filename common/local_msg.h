@@ -48,7 +48,7 @@ enum local_answer_kind {
 #define LOCAL_REASON_LIST(X)                                                     \
 	X(NO_REASON,   "no reason given")                                        \
 	X(USER,        "tunneld does not serve this user")                       \
-	X(DEVICE,      "the socket is bound to a network interface")             \
+	X(DEVICE,      "the socket is bound to a network interface, and tunneld may not take it off (CAP_NET_RAW)")             \
 	X(FULL,        "tunneld has no room for another stream")                 \
 	X(NO_LOOPBACK, "no loopback address of this family")                     \
 	X(NETNS,       "tunneld is in another network namespace")              \

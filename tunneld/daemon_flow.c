@@ -301,7 +301,14 @@ static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
 		.connect = { .peer = gateway, .host = host_of(f), .destination = f->destination,
 			     .user_timeout_ms = f->user_timeout_ms },
 	};
+	const struct path_end *wished = f->engine == d->plain_engine ? NULL : paths_wished(d->paths, gateway, f->device, &f->source);
 	enum err err;
+
+	if (wished)
+		ev.connect.wish = wished->id + 1;
+	else if (*f->device)
+		log_line(LOG_INFO, "%s: %s[%ld] asks for interface %s, and no path is there: any is taken",
+			 TEXT(&f->destination), f->comm, (long)f->pid, f->device);
 
 	state(d, f, FLOW_OPENING);
 	f->peer = gateway;
@@ -346,6 +353,8 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	park_known(d, f, id);
 	f->pid = who->pid;
 	f->user_timeout_ms = who->user_timeout_ms;
+	f->source = who->local;
+	memcpy(f->device, who->device, sizeof f->device);
 	memcpy(f->comm, who->comm, sizeof f->comm);
 	if (is_plain || net_gateway(d, &gateway)) {
 		connect_flow(d, f, gateway);

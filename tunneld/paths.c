@@ -146,6 +146,17 @@ struct path_end *paths_by_id(struct paths *p, uint32_t id)
 	return id < p->config.paths_max && p->ends[id].used ? &p->ends[id] : NULL;
 }
 
+struct path_end *paths_wished(struct paths *p, uint32_t peer, const char *interface, const struct addr *source)
+{
+	if (!*interface && !source->family)
+		return NULL;
+	for (struct path_end *e = paths_next(p, NULL); e; e = paths_next(p, e))
+		if (e->initiator && e->peer == peer &&
+		    (*interface ? !strcmp(interface, p->links[e->link].interface) : addr_same_ip(source, &e->local)))
+			return e;
+	return NULL;
+}
+
 struct path_end *paths_next(struct paths *p, const struct path_end *after)
 {
 	for (uint32_t i = after ? after->id + 1 : 0; i < p->ends_used_below; i++)

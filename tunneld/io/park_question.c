@@ -106,14 +106,20 @@ static int refuses(int fd, const struct addr *dest, int domain, const struct add
 	return 0;
 }
 
-static bool bound_to_device(int fd)
+/* The interface the socket is bound to, "": none, or loopback's own. */
+static void device_of(int fd, char name[16])
 {
-	char name[64] = "";
-	socklen_t len = sizeof name;
+	socklen_t len = 16;
 
-	return !getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) && len > 1 &&
-	       strcmp(name, "lo") != 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) || len < 1 || !strcmp(name, "lo"))
+		name[0] = 0;
 }
+
+/*
+ * Bound to another interface it can reach no hole. What the application means is a path, and that is
+ * told to the daemon; the binding itself comes off, which takes CAP_NET_RAW (binding does not).
+ */
+static bool device_off(int fd) { return !setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0); }
 
 static void went_direct(struct park *p, const struct addr *dest, struct park_caller *caller,
 			const struct local_ask *ask, enum local_reason why)
@@ -187,7 +193,8 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	/* Its loopback is another one: it would meet no hole there. */
 	if (p->netns && socket_u64(fd, SO_NETNS_COOKIE_) != p->netns)
 		return unable(LOCAL_NETNS, ENETUNREACH);
-	if (bound_to_device(fd))
+	device_of(fd, caller.device);
+	if (*caller.device && !device_off(fd))
 		return unable(LOCAL_DEVICE, ENETUNREACH);
 	s = slot_take(p, cookie);
 	if (!s) {
@@ -199,6 +206,7 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	s->their_fd = ask->fd;
 	s->inode = st.st_ino;
 	s->copy = fd;
+	memcpy(s->device, caller.device, sizeof s->device);
 	*kept = true;
 	if (protocol == IPPROTO_MPTCP_) {
 		if (!early(p, s, to.family)) {

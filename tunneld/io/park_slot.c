@@ -5,6 +5,7 @@
 
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -90,8 +91,13 @@ static void slot_not_pending(struct park *p, struct slot *s)
 	s->prev = s->next = 0;
 	if (s->state == DUE)
 		p->due_count--;
-	if (s->copy >= 0)
+	if (s->copy >= 0) {
+		/* Not carried after all: as the application had it. */
+		if (*s->device && socket_tcp_state(s->copy) == TCP_CLOSE)
+			(void)setsockopt(s->copy, SOL_SOCKET, SO_BINDTODEVICE, s->device,
+					 (socklen_t)strlen(s->device) + 1);
 		close(s->copy);
+	}
 	s->copy = -1;
 	ev_io_stop(p->loop, &s->io);
 	p->stats.pending--;

@@ -39,6 +39,7 @@ struct slot {
 	park_id id;
 	uint64_t cookie;
 	struct addr dest, local, hole_at;
+	char device[16];        /* what it was bound to; back on it when the connect fails */
 	uint16_t bound_port;    /* by the application, before it connected; 0: none */
 	struct hole *hole;      /* NULL: EARLY */
 	int copy;               /* the application's socket, while pending; else -1 */

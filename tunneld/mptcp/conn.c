@@ -235,9 +235,14 @@ void conn_sub_path(struct sub *s, path_id path)
 	p->subs = s;
 	/* Another path may carry less. */
 	subflow_set_mss(&s->sf, conn_path_mss(s->conn->engine, path));
-	s->backup_local = p->backup;
+	s->backup_local = conn_path_backup(s->conn, path);
 	if (s->join)
 		s->local_addr_id = p->addr_id;
+}
+
+bool conn_path_backup(const struct conn *c, path_id path)
+{
+	return c->engine->paths[path].backup || (c->wish && c->wish != path + 1u);
 }
 
 void conn_sub_free(struct sub *s)

@@ -199,6 +199,7 @@ struct conn {
 	usec_t close_us;           /* after closing: given up then */
 	usec_t opened_us;
 	/* USER_TIMEOUT, RFC 5482 3.1: what we and the peer advertise; 0: nothing. una_us: since when snd_una is where it is. */
+	uint32_t wish;             /* path_id + 1 of the path that the application asked for; 0: none */
 	uint32_t adv_uto_ms, remote_uto_ms;
 	usec_t una_us;
 	uint32_t chosen_sub;       /* id of the backup, or of the underperforming subflow, that is in use */
@@ -236,6 +237,7 @@ void conn_sub_free(struct sub *s);
 void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out, usec_t now_us);
 /* Largest payload and options of one segment on that path. */
 uint16_t conn_path_mss(struct engine *e, path_id path);
+bool conn_path_backup(const struct conn *c, path_id path); /* by configuration, or another one is wished for */
 void conn_sub_path(struct sub *s, path_id path); /* binds it to a path */
 bool conn_sub_usable(const struct sub *s);       /* may carry new data at all */
 enum backup_mode conn_sub_mode(const struct sub *s);

@@ -298,6 +298,18 @@ static enum err segment_event(struct engine *e, const struct event *ev, usec_t n
 	return ERR_OK;
 }
 
+/* A wish is followed where it can be: a path of this peer that works. */
+static bool path_wished(const struct engine *e, const struct event *ev, const struct addr *remote)
+{
+	path_id wish = ev->connect.wish - 1;
+
+	for (path_id id = e->peers[ev->connect.peer].paths; id != PATH_NONE; id = e->paths[id].peer_next)
+		if (id == wish)
+			return e->paths[id].may_initiate && e->paths[id].state == PATH_UP &&
+			       pm_leads_to(&e->paths[id], remote);
+	return false;
+}
+
 static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 {
 	struct conn *c;
@@ -315,9 +327,12 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 		count(e->counters, CNT_ConnectNoPath);
 		return ERR_UNKNOWN;
 	}
+	if (ev->connect.wish && path_wished(e, ev, remote))
+		path = ev->connect.wish - 1;
 	c = conn_new(e, ev->connect.peer, true, 0, now_us);
 	if (!c)
 		return ERR_FULL;
+	c->wish = path + 1u == ev->connect.wish ? ev->connect.wish : 0;
 	c->host = ev->connect.host;
 	c->destination = ev->connect.destination;
 	if (ev->connect.user_timeout_ms)

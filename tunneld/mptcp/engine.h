@@ -120,6 +120,7 @@ struct event {
 			uint64_t host;
 			struct addr destination;
 			uint32_t user_timeout_ms; /* ADV_UTO of this connection; 0: the config's */
+			uint32_t wish; /* path_id + 1: begins there, and all others are backup for it; 0: none */
 			conn_id conn; /* out */
 		} connect;
 		struct { conn_id conn; uint64_t host; enum open_result result; uint8_t icmp_code; } dialled;

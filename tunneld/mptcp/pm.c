@@ -401,10 +401,12 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 		return;
 	for (struct sub *s = p->subs; s; s = s->path_next) {
 		s->conn->burst_sub = -1; /* another may be the better one now */
+		bool backup = conn_path_backup(s->conn, id);
+
 		subflow_set_mss(&s->sf, conn_path_mss(e, id));
-		if (s->backup_local != p->backup) {
-			s->backup_local = p->backup;
-			prio = conn_mode_prio(s, p->backup);
+		if (s->backup_local != backup) {
+			s->backup_local = backup;
+			prio = conn_mode_prio(s, backup);
 			pm_signal(s->conn, s, &prio, now_us);
 		}
 	}

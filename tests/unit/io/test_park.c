@@ -556,17 +556,28 @@ static void test_a_socket_that_we_cannot_carry_is_told_why(void)
 	dest = mapped();
 	CU_ASSERT_EQUAL(ask(LOCAL_PARK, s6, &dest).error, ENETUNREACH);
 	dest = four();
-	if (!setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth0", 5)) {
-		a = ask(LOCAL_PARK, fd, &dest);
-		CU_ASSERT_EQUAL(a.kind, LOCAL_UNABLE);
-		CU_ASSERT_EQUAL(a.reason, LOCAL_DEVICE);
-	}
 	close(fd);
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&lo, sizeof lo), 0);
 	CU_ASSERT_EQUAL(ask(LOCAL_PARK, fd, &dest).error, EINVAL);
 	CU_ASSERT_EQUAL(heard.connects, 0);
 	CU_ASSERT_EQUAL(stats().pending, 0);
+	close(fd);
+	/* Taken off its interface where that is allowed, else told. */
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (!setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth0", 5)) {
+		a = ask(LOCAL_PARK, fd, &dest);
+		if (a.kind == LOCAL_HOLE) {
+			char name[16] = "x";
+			socklen_t len = sizeof name;
+
+			CU_ASSERT_EQUAL(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len), 0);
+			CU_ASSERT_EQUAL(len, 0);
+		} else {
+			CU_ASSERT_EQUAL(a.kind, LOCAL_UNABLE);
+			CU_ASSERT_EQUAL(a.reason, LOCAL_DEVICE);
+		}
+	}
 	close(fd);
 	close(udp);
 	close(s6);

@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A program that binds its socket to an interface or to an address asks for a path: its stream is carried by that one while
+# it works, by the others when it does not.
+#
+# usage: wishes.sh [--short]
+. "$(dirname "$0")/lab.sh"
+
+lab_up 'rate 100M; delay 5' 'rate 100M; delay 5' || exit 1
+lab_spawn httpd s python3 "$LAB_ROOT/tests/system/httpd.py" "$SERVER" 8000
+lab_tunnelds && lab_until 10 "the HTTP server" lab_listens s 8000 || { lab_ok "the lab starts" false; lab_end; }
+url=http://$SERVER:8000/bytes/3000000
+bytes_of() { lab_value c /v1/paths "sum(p['bytes_received'] for p in j['paths'] if p['name'] == 'p$1')"; }
+carried_by() { # PATH CMD...: nine tenths of what came, came over it
+	local path=$1 other=$((3 - $1)) a b
+	shift
+	a=$(bytes_of "$path") b=$(bytes_of $other)
+	"$@" || return 1
+	a=$(($(bytes_of "$path") - a)) b=$(($(bytes_of $other) - b))
+	[ -z "${V:-}" ] || echo "        $a bytes by the path wished for, $b by the other"
+	[ $a -gt 2700000 ] && [ $b -lt 300000 ]
+}
+get() { [ "$(lab_shim timeout 30 curl -sS "$@" $url | wc -c)" = 3000000 ]; }
+for n in 1 2; do
+	lab_ok "SO_BINDTODEVICE p$n" carried_by $n get --interface if!p$n
+	lab_ok "bound to p$n's address" carried_by $n get --interface host!10.77.$n.1
+done
+lab_ok "an interface without a path: carried by any, and it is said" get --interface if!lo
+refused_with_device() { # a refused connect gives the socket back as it was
+	lab_shim python3 -c "
+import socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'p2')
+assert s.connect_ex(('$SERVER', 9)) == 111
+assert s.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).startswith(b'p2')
+s.connect(('$SERVER', 8000))
+s.sendall(b'GET /bytes/10 HTTP/1.0\r\n\r\n')
+assert b'200' in s.recv(4096)"
+}
+lab_ok "a refused one keeps its interface" refused_with_device
+lab_link 2 both down
+lab_ok "the path wished for is dead: the other carries it" get --interface if!p2
+lab_link 2 both up
+lab_end
