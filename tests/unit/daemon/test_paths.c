@@ -440,10 +440,10 @@ static void test_a_path_that_swallows_long_segments_gets_shorter_ones(void)
 	e = learn(0, "203.0.113.9:1");
 	longest = e->mtu_payload;
 	/* Carries 1433 and no more: everything short is answered. */
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 500; i++) {
 		sents = 0;
 		paths_probe(p, e, now);
-		pass(100 * USEC_PER_MS);
+		pass(20 * USEC_PER_MS);
 		reply(e, sent[0].token);
 		for (; answered < size_count; answered++)
 			if (sizes[answered % 64].size + headers_of(e) <= 1433)
@@ -455,9 +455,12 @@ static void test_a_path_that_swallows_long_segments_gets_shorter_ones(void)
 	CU_ASSERT_EQUAL(e->life, LIFE_UP);
 	/* Ten minutes later the way is wider. */
 	size_count = 0;
-	for (int i = 0; i < 700 && !size_count; i++) {
-		pass(USEC_PER_S);
+	for (int i = 0; i < 700 * 50 && !size_count; i++) {
+		sents = 0;
+		pass(20 * USEC_PER_MS);
 		paths_heard(p, e, 60, now);
+		for (unsigned k = 0, asked = sents; k < asked; k++)
+			reply(e, sent[k].token);
 	}
 	CU_ASSERT_EQUAL(size_count, 2);
 	CU_ASSERT_EQUAL(sizes[0].size, longest);
