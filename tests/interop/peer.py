@@ -129,7 +129,7 @@ def main(args):
             c, _ = s.accept()
             threading.Thread(target=served, args=(c,), daemon=True).start()
     count = int(words[3])
-    s.settimeout(120)
+    s.settimeout(20)
     try:
         if bind:
             s.bind((bind, 0))

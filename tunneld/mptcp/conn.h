@@ -48,6 +48,7 @@ struct sub {
 	uint32_t space;                     /* engine_space(): local_port and remote are unique in it */
 	uint16_t local_port, remote_port;
 	struct addr remote;                 /* plain form: with its port; family 0 in sealed */
+	bool useful;                        /* data was taken or acknowledged on it */
 	bool half_open;                     /* plain form: counted in the engine's, until the third ACK */
 	bool port_held;                     /* plain form: local_port is marked as used on its path */
 	uint8_t local_addr_id, remote_addr_id;

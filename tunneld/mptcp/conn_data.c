@@ -446,6 +446,7 @@ enum pay_verdict conn_payload(struct sub *s, const struct subflow_facts *f, cons
 			bool f_in = false;
 
 			s->unmapped_segs = 0;
+			pm_join_useful(s);
 			if (fresh)
 				mappings_check_sum(&s->mappings, ssn, at, kept);
 			if (subflow_received(&s->sf, seq, kept, now_us, &f_in) && f_in)

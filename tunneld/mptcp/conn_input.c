@@ -101,9 +101,13 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 			c->join_us = usec_add(c->opened_us, JOIN_AFTER_US);
 	}
 	if (dss && dss->dss.has_ack) {
+		struct dsn una = c->snd_una;
+
 		s->proven = true;
 		s->data_ack_us = now_us;
 		conn_data_acked(c, s, seg, dss->dss.data_ack, dss->dss.ack_is_64, now_us);
+		if (dsn_lt(una, c->snd_una))
+			pm_join_useful(s);
 	}
 	if (c->state == M_CLOSED)
 		return false;
@@ -225,7 +229,9 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		s->third_ack_us = USEC_NEVER;
 		c->dead_us = USEC_NEVER;
 		c->ever_joined = true;
-		pm_join_done(s);
+		/* In plain form that is yet to be seen: a middlebox may let the handshake pass and nothing of what follows. */
+		if (!s->remote.family)
+			pm_join_done(s);
 		count(c->engine->counters, CNT_MPJoinEstab);
 		conn_reinject_stale(c, now_us);
 		/* What was waiting for a way out, a DATA_FIN included, may go at once. */

@@ -217,6 +217,8 @@ void pm_join_reset(struct conn *c, path_id path, uint8_t remote_id, const struct
 /* Nothing is held against joins to that address of the peer any more. */
 void pm_join_forgive(struct conn *c, uint8_t remote_id);
 void pm_join_done(struct sub *s);
+/* It carried something: what was held against its path is forgotten. */
+void pm_join_useful(struct sub *s);
 /* How many subflows, but for closing ones, there are on a path. */
 unsigned pm_subs_on(const struct conn *c, path_id path);
 /* May a join be tried now from there? If only later, *again is brought forward. remote_id: 0 in sealed form. */

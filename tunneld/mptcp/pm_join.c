@@ -87,6 +87,13 @@ void pm_join_done(struct sub *s)
 		r->path = PATH_NONE;
 }
 
+void pm_join_useful(struct sub *s)
+{
+	if (!s->useful && s->remote.family)
+		pm_join_done(s);
+	s->useful = true;
+}
+
 void pm_join_forgive(struct conn *c, uint8_t remote_id)
 {
 	for (unsigned i = 0; i < CONN_RETRY_PATHS; i++)
