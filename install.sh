@@ -20,7 +20,7 @@ packages() {
 		demo)   packages build lab ;;
 		lint)   packages build; echo clang clang-tidy cppcheck shellcheck libcunit1-dev ;;
 		bench)  packages build lab; echo iperf3 mptcpize ;;
-		system) packages check; echo openssh-client openssh-server rsync nodejs redis-server \
+		system) packages check; echo tshark openssh-client openssh-server rsync nodejs redis-server \
 				redis-tools postgresql postgresql-client iperf3 wrk nginx-light ;;
 		apps)   packages system; echo musl-tools busybox-static golang-go rustc libjemalloc2 libgoogle-perftools4 \
 				aria2 lftp telnet ncat socat netcat-openbsd gnutls-bin openssl mosquitto mosquitto-clients \

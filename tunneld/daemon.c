@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
+#include "tunneld/capture.h"
 #include "tunneld/daemon_state.h"
 #include "tunneld/events.h"
 #include "tunneld/io/clock.h"
@@ -103,7 +104,7 @@ static void on_idle(void *owner)
 	flow_time(d);
 	fault_time(d);
 	more = drain(d);
-	if (events_wake(d->events, d->now_us))
+	if (events_wake(d->events, d->now_us) | (d->capture && capture_news(d->capture)))
 		http_wake(d->http);
 	if (d->ending && (!d->flow_count || d->now_us >= d->end_us)) {
 		if (d->flow_count) {

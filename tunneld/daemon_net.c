@@ -65,8 +65,11 @@ void net_segment(struct daemon *d, const struct action *act)
 {
 	struct path_end *e = paths_by_id(d->paths, act->send.path);
 
-	if (e)
-		seal_to(d, e, DATAGRAM_DATA, act->send.bytes, act->send.len);
+	if (!e)
+		return;
+	if (d->capture)
+		status_capture(d, e, true, act->send.bytes, act->send.len);
+	seal_to(d, e, DATAGRAM_DATA, act->send.bytes, act->send.len);
 }
 
 static void send_raw(struct daemon *d, struct udp *u, const struct addr *to, const struct addr *from,
@@ -199,6 +202,8 @@ static void on_datagram(struct daemon *d, struct udp *u, const struct udp_datagr
 		e = path_of(d, &in, u, dg);
 		if (!e)
 			break;
+		if (d->capture)
+			status_capture(d, e, false, in.bytes, in.len);
 		ev = (struct event){ .kind = EV_SEGMENT, .segment = { .path = e->id, .bytes = in.bytes, .len = in.len } };
 		(void)daemon_event(d, &ev);
 		break;

@@ -4,6 +4,7 @@
  * of its own. Here a path is one local address; a subflow that we open has a socket of its own, bound to its port; those that
  * others open come to the sockets of plain.listen. Nothing is sealed, and the other end may be anybody's MPTCP.
  */
+#include "tunneld/capture.h"
 #include "tunneld/daemon_state.h"
 
 #include <errno.h>
@@ -240,6 +241,17 @@ static path_id path_learn(struct daemon *d, const struct addr *local, uint32_t i
 	return path_put(d, &want);
 }
 
+static void plain_capture(struct daemon *d, path_id path, bool outbound, uint16_t port, const struct addr *remote,
+			  const uint8_t *bytes, size_t len)
+{
+	const struct plain_path *p = &d->plain->paths[path];
+	struct addr local = p->local;
+
+	local.port = port;
+	capture_segment(d->capture, PATHS_MAX + path, p->name, outbound, outbound ? &local : remote, outbound ? remote : &local, bytes,
+			len, SEGMENT_PLAIN, d->now_us);
+}
+
 /* --- in --- */
 
 static void on_datagram(void *owner, struct udp *u, const struct udp_datagram *dg)
@@ -256,6 +268,8 @@ static void on_datagram(void *owner, struct udp *u, const struct udp_datagram *d
 		path = path_learn(d, dg->to.family ? &dg->to : &s->udp.local, dg->ifindex);
 	if (path >= PLAIN_PATHS_MAX)
 		return;
+	if (d->capture)
+		plain_capture(d, path, false, s->port, &dg->from, dg->bytes, dg->len);
 	ev = (struct event){
 		.kind = EV_SEGMENT,
 		.segment = {
@@ -407,6 +421,8 @@ void plain_segment(struct daemon *d, const struct action *act)
 			      act->send.len);
 	if (!room)
 		return;
+	if (d->capture)
+		plain_capture(d, act->send.path, true, s->port, act->send.remote, act->send.bytes, act->send.len);
 	memcpy(room, act->send.bytes, act->send.len);
 	udp_batch_add(&s->batch, &s->udp, act->send.len);
 	if (s->dirty)

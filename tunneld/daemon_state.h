@@ -106,6 +106,7 @@ struct daemon {
 
 	struct http *http;
 	struct events *events;
+	struct capture *capture;    /* NULL: nobody wants one */
 	struct faults *faults;      /* fault_watch's, for status */
 	struct fault_watch *fault_watch;
 
@@ -153,6 +154,9 @@ void flow_abort_peer(struct daemon *d, peer_id peer);
 void flow_abort_every(struct daemon *d);
 void flow_stop_accepting(struct daemon *d);
 extern const struct stream_events flow_stream_events;
+
+/* --- status.c, for the daemon_*.c that send and receive segments, while d->capture --- */
+void status_capture(struct daemon *d, const struct path_end *e, bool outbound, const uint8_t *bytes, size_t len);
 
 /* --- daemon_fault.c: faults and events --- */
 bool fault_open(struct daemon *d, uint32_t paths_max);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tunneld/capture.h"
 #include "tunneld/events.h"
 #include "tunneld/io/clock.h"
 #include "tunneld/status_json.h"
@@ -329,6 +330,54 @@ static json_t *health(struct daemon *d, unsigned *code)
 	return o;
 }
 
+/* --- capture --- */
+
+void status_capture(struct daemon *d, const struct path_end *e, bool outbound, const uint8_t *bytes, size_t len)
+{
+	capture_segment(d->capture, e->id, e->name, outbound, outbound ? &e->local : &e->remote, outbound ? &e->remote : &e->local,
+			bytes, len, SEGMENT_SEALED, d->now_us);
+}
+
+static size_t capture_more(void *stream, char *out, size_t room)
+{
+	struct daemon *d = stream;
+
+	return capture_read(d->capture, (uint8_t *)out, room);
+}
+
+static void capture_done(void *stream)
+{
+	struct daemon *d = stream;
+
+	capture_free(d->capture);
+	d->capture = NULL;
+}
+
+/* What applications say is in it: for the owner's socket only, and one at a time. NULL: it is on its way. */
+static const char *capture(struct daemon *d, const struct http_request *r, struct http_answer *out)
+{
+	const char *snap = http_argument(r, "snaplen");
+
+	if (!r->owner_only) {
+		out->status = 403;
+		return "on the UNIX socket only";
+	}
+	if (d->capture) {
+		out->status = 409;
+		return "there is one already";
+	}
+	d->capture = capture_new(snap ? (uint32_t)strtoul(snap, NULL, 10) : 0, clock_wall(), d->now_us);
+	if (!d->capture) {
+		out->status = 500;
+		return "out of memory";
+	}
+	out->content_type = "application/x-pcapng";
+	out->more = capture_more;
+	out->done = capture_done;
+	out->stream = d;
+	return NULL;
+}
+
 void status_answer(void *owner, const struct http_request *r, struct http_answer *out)
 {
 	static const char one[] = "/v1/connections/";
@@ -354,7 +403,14 @@ void status_answer(void *owner, const struct http_request *r, struct http_answer
 			out->status = 500;
 		return;
 	}
-	if (!strcmp(url, "/v1/status"))
+	if (!strcmp(url, "/v1/capture")) {
+		const char *why = capture(d, r, out);
+
+		if (!why)
+			return;
+		json = json_object();
+		json_set(json, "error", json_string(why));
+	} else if (!strcmp(url, "/v1/status"))
 		json = status(d);
 	else if (!strncmp(url, one, sizeof one - 1))
 		json = connection_by_token(d, url + sizeof one - 1);

@@ -9,7 +9,9 @@ static const char usage[] =
 	"usage: plait run [--preload | --trap] [--] CMD [ARG...]\n"
 	"                                              run CMD with its TCP connections carried by "
 	"tunneld\n"
-	"       plait status [--json]                  what tunneld does: paths and connections\n"
+	"       plait status [--json]                  what tunneld does: paths, connections, faults\n"
+	"       plait events                           what happens, one JSON object a line\n"
+	"       plait capture -w FILE [-s BYTES]       segments as pcapng, until interrupted\n"
 	"       plait genkey                           a new private key on stdout (its public key "
 	"on stderr)\n"
 	"       plait pubkey                           the public key of the private key on stdin\n"
@@ -21,6 +23,8 @@ static const struct verb {
 } verbs[] = {
 	{ "run",    cmd_run    },
 	{ "status", cmd_status },
+	{ "events", cmd_events },
+	{ "capture", cmd_capture },
 	{ "genkey", cmd_genkey },
 	{ "pubkey", cmd_pubkey },
 };

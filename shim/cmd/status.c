@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* plait status: GETs from tunneld's status socket, as a table for people or as JSON as it came. */
+#include "shim/cmd/follow.h"
 #include "shim/cmd/json.h"
 #include "shim/cmd/plait.h"
 
@@ -8,34 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum { ANSWER_MAX = 64 << 20 };
-
-/* status.sock beside the control socket, where tunneld puts it unless its configuration says
- * otherwise. */
-static int find_socket(const char *given, char out[108])
-{
-	const char *control = getenv("PLAIT_SOCKET"), *runtime = getenv("XDG_RUNTIME_DIR"), *slash;
-	struct stat st;
-	int n;
-
-	if (given)
-		return snprintf(out, 108, "%s", given) < 108;
-	if (control && *control) {
-		slash = strrchr(control, '/');
-		n = snprintf(out, 108, "%.*sstatus.sock", slash ? (int)(slash - control + 1) : 0,
-			     control);
-		return n < 108;
-	}
-	if (runtime && *runtime && snprintf(out, 108, "%s/plait/status.sock", runtime) < 108 &&
-	    !stat(out, &st))
-		return 1;
-	return snprintf(out, 108, "/run/plait/status.sock") < 108;
-}
 
 /* The body of a 200 answer, malloc'ed and NUL-terminated; NULL after a complaint. */
 static char *get(const char *socket_path, const char *resource, size_t *len)
@@ -279,7 +257,7 @@ int cmd_status(int argc, char **argv)
 		else
 			return complain(2, "usage: plait status [--json] [--socket PATH]");
 	}
-	if (!find_socket(given, path))
+	if (!status_socket(given, path))
 		return complain(1, "the path of the status socket is too long");
 	/* All or nothing: half an object would be no JSON. */
 	for (int i = 0; i < 4 && !status; i++)

@@ -14,7 +14,7 @@
 
 #include "common/sockaddr.h"
 
-enum { CONNECTIONS_MAX = 32, IDLE_S = 30, PIECE = 16384 };
+enum { CONNECTIONS_MAX = 32, IDLE_S = 30, PIECE = 256 << 10 /* at most; a stream gives less where it takes time to make */ };
 
 struct listener {
 	struct http *http;
