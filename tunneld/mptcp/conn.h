@@ -3,9 +3,10 @@
  * One MPTCP connection and its subflows. What is here: keys, data sequence space, windows, what the host is still to
  * be told. What is not: the host's door and the tables that find a connection (engine.c), one subflow's TCP (tcp/).
  * conn.c: birth, death, subflows. conn_open.c: MP_CAPABLE. conn_input.c: what a segment means, conn_data.c: its data,
- * conn_timer.c: what the clock means. conn_output.c: what goes next, conn_options.c: with which options,
- * conn_reinject.c: and again on which other subflow, conn_mode.c: because of which limits. conn_close.c: the closure FSM, fast close. pm.c, pm_join.c: addresses
- * and joins. Read first: this file.
+ * conn_timer.c: what the clock means. conn_output.c: what goes next, conn_options.c: with which options, conn_map.c: under
+ * which mapping, conn_reinject.c: and again on which other subflow, conn_mode.c: because of which limits. conn_close.c: the
+ * closure FSM, fast close. conn_fallback.c: back to TCP. pm.c, pm_join.c, pm_plain.c: addresses and joins; pm_signal.c:
+ * options that wait for an ACK; pm_failures.c: where MPTCP does not pass. Read first: this file.
  */
 #ifndef PLAIT_MPTCP_CONN_H
 #define PLAIT_MPTCP_CONN_H
