@@ -48,7 +48,7 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, uint64_t key,
 	}
 	/* RFC 8684 3.1: MP_CAPABLE takes the IDSN; the first byte of data has IDSN + 1. */
 	send_queue_init(&c->queue, dsn_add(idsn, 1));
-	c->snd_una = c->snd_nxt = c->snd_edge = c->opportunistic = c->queue.start;
+	c->snd_first = c->snd_una = c->snd_nxt = c->snd_edge = c->opportunistic = c->queue.start;
 	c->opportunistic.v--;
 	c->snd_limit = CONN_WINDOW_FIRST;
 	c->rcv_limit = CONN_WINDOW_FIRST;

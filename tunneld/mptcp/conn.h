@@ -65,7 +65,8 @@ struct sub {
 	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
 	uint8_t syn_sent;
 	usec_t syn_us;                      /* when its SYN first went on the path where it is */
-	bool proven;                        /* a DATA_ACK came on it: options pass that way */
+	bool proven;                        /* a DATA_ACK of our data came on it: options pass both ways */
+	bool heard_dss;                     /* a DSS came on it: options pass this way */
 	usec_t acked_us, data_ack_us;       /* when it acknowledged data, when it brought a DATA_ACK last */
 	bool mapped;                        /* a mapping came on it */
 	uint32_t local_nonce, remote_nonce;
@@ -153,7 +154,7 @@ struct conn {
 
 	/* sending side, B.1.2: queue.start <= snd_una <= snd_nxt <= queue.end */
 	struct send_queue queue;
-	struct dsn snd_una, snd_nxt;
+	struct dsn snd_first, snd_una, snd_nxt; /* snd_first: of all */
 	struct dsn snd_edge;       /* right edge of the peer's window: never moves left */
 	uint32_t snd_wnd;          /* last one announced */
 	uint64_t snd_limit;        /* how much the queue may hold beyond snd_una */

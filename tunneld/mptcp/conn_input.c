@@ -83,9 +83,9 @@ static bool stripped(const struct sub *s, const struct segment *seg, const struc
 	if (!s->proven && f->acked && ssn_lt(data, f->acked_to) && s->sent.count)
 		return true;
 	/* So it is where the peer closes and has said nothing before: MPTCP would have sent a DATA_FIN. */
-	if (f->fin && !s->proven && !s->mapped)
+	if (f->fin && !s->proven && !s->heard_dss)
 		return true;
-	return !s->mapped && f->payload && ssn_leq(f->payload_seq, s->sf.rcv_nxt);
+	return !s->heard_dss && !s->mapped && f->payload && ssn_leq(f->payload_seq, s->sf.rcv_nxt);
 }
 
 /* False: s is gone. */
@@ -100,14 +100,17 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 		if (c->client)
 			c->join_us = usec_add(c->opened_us, JOIN_AFTER_US);
 	}
+	if (dss)
+		s->heard_dss = true;
 	if (dss && dss->dss.has_ack) {
 		struct dsn una = c->snd_una;
 
-		s->proven = true;
 		s->data_ack_us = now_us;
 		conn_data_acked(c, s, seg, dss->dss.data_ack, dss->dss.ack_is_64, now_us);
 		if (dsn_lt(una, c->snd_una))
 			pm_join_useful(s);
+		/* RFC 8684 3.7: a DATA_ACK of what we have sent; then the peer has heard our mappings, and we its DATA_ACK. */
+		s->proven |= dsn_lt(c->snd_first, c->snd_una);
 	}
 	if (c->state == M_CLOSED)
 		return false;
