@@ -168,3 +168,10 @@ coverage:
 		for f in $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%); do $(COV_B)/tests/fuzz/fuzz_$$f tests/fuzz/corpus/$$f/* >/dev/null 2>&1; done; \
 		$(COV_B)/tests/sim/sim --first 1 --seeds $(SEEDS) --jobs 1 >/dev/null 2>&1; \
 		tests/script/coverage.py $(COV_B)
+
+# The engine as a shared object for packetdrill (tests/packetdrill/README.md). A test tool: nothing links or installs it.
+.PHONY: packetdrill-so
+packetdrill-so: $(B)/packetdrill-plait.so
+$(B)/packetdrill-plait.so: tests/packetdrill/so.c $(foreach f,tunneld/mptcp tunneld/tcp tunneld/wire common,$(wildcard $(f)/*.c))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fPIC -shared -fvisibility=hidden $(LDFLAGS) -o $@ $^ -lsodium -lpthread -lm

@@ -1,0 +1,904 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine behind packetdrill's shared-object interface, for --so_filename: sockets, raw IP packets and a virtual clock.
+ * A test tool only: never linked into anything of ours, never installed. README.md tells how to run it.
+ *
+ * packetdrill's two threads: the main one moves the time (usleep) and the packets; a second one blocks in system calls,
+ * and must really sleep. One lock; whoever changes something wakes the others. Scripts expect Linux's window scale 8, the
+ * engine has another: the SYN's option and the windows are translated here, and nothing else is.
+ */
+#include "tunneld/mptcp/engine.h"
+#include "tunneld/wire/tcp_option.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { SOCKETS = 64, CONNS = 64, PATHS = 8, PACKETS = 512, PACKET_MAX = 2048, WSCALE = 8, START_US = 1000000000, MPTCP = 262 };
+
+/* The callbacks, in the order that the program which loads us expects. Unused ones stay NULL-safe: they answer ENOSYS. */
+struct callbacks {
+	void *userdata;
+	void (*free)(void *);
+	int (*socket)(void *, int, int, int);
+	int (*bind)(void *, int, const struct sockaddr *, socklen_t);
+	int (*listen)(void *, int, int);
+	int (*accept)(void *, int, struct sockaddr *, socklen_t *);
+	int (*connect)(void *, int, const struct sockaddr *, socklen_t);
+	ssize_t (*read)(void *, int, void *, size_t);
+	ssize_t (*readv)(void *, int, const struct iovec *, int);
+	ssize_t (*recv)(void *, int, void *, size_t, int);
+	ssize_t (*recvfrom)(void *, int, void *, size_t, int, struct sockaddr *, socklen_t *);
+	ssize_t (*recvmsg)(void *, int, struct msghdr *, int);
+	ssize_t (*write)(void *, int, const void *, size_t);
+	ssize_t (*writev)(void *, int, const struct iovec *, int);
+	ssize_t (*send)(void *, int, const void *, size_t, int);
+	ssize_t (*sendto)(void *, int, const void *, size_t, int, const struct sockaddr *, socklen_t);
+	ssize_t (*sendmsg)(void *, int, const struct msghdr *, int);
+	int (*fcntl)(void *, int, int, ...);
+	int (*ioctl)(void *, int, unsigned long, ...);
+	int (*close)(void *, int);
+	int (*shutdown)(void *, int, int);
+	int (*getsockopt)(void *, int, int, int, void *, socklen_t *);
+	int (*setsockopt)(void *, int, int, int, const void *, socklen_t);
+	int (*poll)(void *, struct pollfd *, nfds_t, int);
+	int (*netdev_send)(void *, const void *, size_t);
+	int (*netdev_receive)(void *, void *, size_t *, long long *);
+	int (*usleep)(void *, useconds_t);
+	int (*gettimeofday)(void *, struct timeval *, struct timezone *);
+	int (*epoll_create)(void *, int);
+	int (*epoll_ctl)(void *, int, int, int, struct epoll_event *);
+	int (*epoll_wait)(void *, int, struct epoll_event *, int, int);
+	int (*pipe)(void *, int[2]);
+	int (*splice)(void *, int, loff_t *, int, loff_t *, size_t, unsigned);
+};
+
+struct sock {
+	int fd;                     /* 0: free */
+	bool listening, nonblock, connecting, connected, eof, shut, linger0;
+	int protocol, error;
+	struct addr local;
+	conn_id conn;
+};
+struct out_packet { long long at; size_t len; uint8_t bytes[PACKET_MAX]; };
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct engine *e;
+	struct counters counters;
+	usec_t now;
+	struct addr paths[PATHS];
+	unsigned path_count;
+	struct sock socks[SOCKETS];
+	struct { conn_id id; uint16_t port; } waiting[CONNS]; /* dialled, not yet accepted */
+	unsigned waiting_count;
+	struct out_packet *out[PACKETS];
+	unsigned out_count;
+} so;
+
+static int fails(int error)
+{
+	errno = error;
+	return -1;
+}
+
+static struct sock *sock_of(int fd)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		if (fd > 0 && so.socks[i].fd == fd)
+			return &so.socks[i];
+	return NULL;
+}
+
+static struct sock *sock_of_conn(conn_id id)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		if (so.socks[i].fd && so.socks[i].conn == id && id)
+			return &so.socks[i];
+	return NULL;
+}
+
+static struct sock *sock_new(int protocol)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		if (!so.socks[i].fd) {
+			so.socks[i] = (struct sock){ .fd = eventfd(0, 0), .protocol = protocol };
+			return so.socks[i].fd > 0 ? &so.socks[i] : NULL;
+		}
+	return NULL;
+}
+
+static struct addr addr_of(const struct sockaddr *sa)
+{
+	struct addr a = { 0 };
+
+	if (sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)sa;
+
+		a.family = 4;
+		memcpy(a.ip, &in->sin_addr, 4);
+		a.port = ntohs(in->sin_port);
+	} else if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in = (const void *)sa;
+
+		a.family = 6;
+		memcpy(a.ip, &in->sin6_addr, 16);
+		a.port = ntohs(in->sin6_port);
+		a = addr_unmap(&a);
+	}
+	return a;
+}
+
+static path_id path_of(const struct addr *ip)
+{
+	struct event ev = { .kind = EV_PATH };
+	unsigned i = 0;
+
+	while (i < so.path_count && !addr_same_ip(&so.paths[i], ip))
+		i++;
+	if (i < so.path_count || i == PATHS)
+		return i % PATHS;
+	so.paths[so.path_count++] = *ip;
+	ev.path.path = i;
+	ev.path.state = PATH_UP;
+	ev.path.may_initiate = true;
+	ev.path.addr_id = (uint8_t)i;
+	ev.path.mtu_payload = 1472;
+	ev.path.local = *ip;
+	ev.path.local.port = 0;
+	ev.path.name = "tun";
+	(void)!engine_input(so.e, &ev, START_US + so.now);
+	return i;
+}
+
+/* --- packets: IP and TCP there, our plain segment here --- */
+
+static uint32_t sum_of(const uint8_t *p, size_t len, uint32_t sum)
+{
+	for (size_t i = 0; i + 1 < len; i += 2)
+		sum += be_get16(p + i);
+	if (len & 1)
+		sum += (uint32_t)p[len - 1] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* The scale we offer becomes Linux's; what we announce afterwards is in its units. */
+static void translate_window(uint8_t *tcp, size_t header, bool syn)
+{
+	static unsigned ours = WSCALE;
+	unsigned win = be_get16(tcp + 14);
+
+	for (size_t i = 20; syn && i < header && tcp[i] != TCP_KIND_EOL; i += tcp[i] == TCP_KIND_NOP ? 1u : tcp[i + 1]) {
+		if (i + 1 < header && tcp[i] != TCP_KIND_NOP && tcp[i + 1] < 2)
+			return;
+		if (tcp[i] == TCP_KIND_WSCALE && i + 2 < header) {
+			ours = tcp[i + 2];
+			tcp[i + 2] = WSCALE;
+			return;
+		}
+	}
+	if (!syn && ours > WSCALE) {
+		win <<= ours - WSCALE;
+		be_put16(tcp + 14, (uint16_t)(win > 0xffff ? 0xffff : win));
+	}
+}
+
+static void packet_out(const struct action *a)
+{
+	const struct addr *local = &so.paths[a->send.path], *remote = a->send.remote;
+	size_t ip_len = local->family == 6 ? 40 : 20, options, len = a->send.len + 8;
+	const uint8_t *seg = a->send.bytes;
+	struct out_packet *p;
+	uint8_t *ip, *tcp;
+	uint32_t sum;
+
+	if (so.out_count == PACKETS || ip_len + len > PACKET_MAX || !(p = calloc(1, sizeof *p)))
+		return;
+	so.out[so.out_count++] = p;
+	p->at = (long long)(START_US + so.now);
+	p->len = ip_len + len;
+	ip = p->bytes;
+	tcp = ip + ip_len;
+	be_put16(tcp, a->send.local_port);
+	be_put16(tcp + 2, remote->port);
+	memcpy(tcp + 4, seg + 4, 8);      /* sequence, acknowledgement */
+	memcpy(tcp + 12, seg, 4);         /* data offset, flags, window */
+	memcpy(tcp + 20, seg + 12, a->send.len - 12);
+	options = (size_t)(tcp[12] >> 4) * 4;
+	translate_window(tcp, options, tcp[13] & TCP_SYN);
+	if (ip_len == 20) {
+		ip[0] = 0x45;
+		be_put16(ip + 2, (uint16_t)p->len);
+		ip[6] = 0x40;
+		ip[8] = 64;
+		ip[9] = IPPROTO_TCP;
+		memcpy(ip + 12, local->ip, 4);
+		memcpy(ip + 16, remote->ip, 4);
+		be_put16(ip + 10, (uint16_t)~sum_of(ip, 20, 0));
+		sum = sum_of(ip + 12, 8, 0);
+	} else {
+		ip[0] = 0x60;
+		be_put16(ip + 4, (uint16_t)len);
+		ip[6] = IPPROTO_TCP;
+		ip[7] = 64;
+		memcpy(ip + 8, local->ip, 16);
+		memcpy(ip + 24, remote->ip, 16);
+		sum = sum_of(ip + 8, 32, 0);
+	}
+	be_put16(tcp + 16, (uint16_t)~sum_of(tcp, len, sum + IPPROTO_TCP + (uint32_t)len));
+}
+
+static bool listening_on(uint16_t port)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		if (so.socks[i].fd && so.socks[i].listening && so.socks[i].local.port == port)
+			return true;
+	return false;
+}
+
+static void dialled(const struct action *a)
+{
+	struct event ev = { .kind = EV_DIALLED, .dialled = { .conn = a->conn } };
+
+	if (so.waiting_count < CONNS) {
+		so.waiting[so.waiting_count].id = a->conn;
+		so.waiting[so.waiting_count++].port = a->dial.destination.port;
+	}
+	(void)!engine_input(so.e, &ev, START_US + so.now);
+}
+
+static void pump(void)
+{
+	struct action a;
+	struct sock *s;
+
+	while (engine_output(so.e, &a, START_US + so.now)) {
+		s = sock_of_conn(a.conn);
+		switch (a.kind) {
+		case ACT_SEND:
+			packet_out(&a);
+			break;
+		case ACT_DIAL:
+			dialled(&a);
+			break;
+		case ACT_OPENED:
+			if (s) {
+				s->connecting = false;
+				s->connected = a.opened.result == OPEN_OK;
+				s->error = s->connected ? 0 : a.opened.result == OPEN_TIMED_OUT ? ETIMEDOUT : ECONNREFUSED;
+			}
+			break;
+		case ACT_EOF:
+		case ACT_CLOSED:
+			if (s)
+				s->eof = true;
+			break;
+		case ACT_RESET:
+			if (s)
+				s->error = a.reset.why == OPEN_TIMED_OUT ? ETIMEDOUT : ECONNRESET;
+			break;
+		default:
+			break;
+		}
+	}
+	pthread_cond_broadcast(&so.changed);
+}
+
+/* To `to`, by way of every deadline; stops early at a packet. */
+static void advance(usec_t to, bool to_a_packet)
+{
+	pump();
+	while (so.now < to && !(to_a_packet && so.out_count)) {
+		usec_t d = engine_deadline(so.e);
+
+		if (d == USEC_NEVER || d > START_US + to)
+			so.now = to;
+		else
+			so.now = d > START_US + so.now ? d - START_US : so.now + 1;
+		pump();
+	}
+}
+
+static int so_netdev_send(void *u, const void *buf, size_t count)
+{
+	const uint8_t *ip = buf, *tcp;
+	struct event ev = { .kind = EV_SEGMENT };
+	struct addr local = { 0 }, remote = { 0 };
+	size_t ip_len, len;
+	uint8_t seg[PACKET_MAX];
+
+	(void)u;
+	if (count < 40 || count > PACKET_MAX)
+		return 0;
+	remote.family = local.family = ip[0] >> 4 == 6 ? 6 : 4;
+	ip_len = local.family == 6 ? 40 : (size_t)(ip[0] & 15) * 4;
+	len = local.family == 6 ? be_get16(ip + 4) : be_get16(ip + 2) - ip_len;
+	if (ip_len + len > count || len < 20 || ip[local.family == 6 ? 6 : 9] != IPPROTO_TCP)
+		return 0;
+	memcpy(remote.ip, ip + (local.family == 6 ? 8 : 12), local.family == 6 ? 16 : 4);
+	memcpy(local.ip, ip + (local.family == 6 ? 24 : 16), local.family == 6 ? 16 : 4);
+	tcp = ip + ip_len;
+	remote.port = be_get16(tcp);
+	memcpy(seg, tcp + 12, 4);
+	memcpy(seg + 4, tcp + 4, 8);
+	memcpy(seg + 12, tcp + 20, len - 20);
+	pthread_mutex_lock(&so.lock);
+	ev.segment.path = path_of(&local);
+	ev.segment.bytes = seg;
+	ev.segment.len = len - 8;
+	ev.segment.local_port = be_get16(tcp + 2);
+	ev.segment.listening = listening_on(ev.segment.local_port);
+	ev.segment.remote = remote;
+	(void)!engine_input(so.e, &ev, START_US + so.now);
+	pump();
+	pthread_mutex_unlock(&so.lock);
+	return 0;
+}
+
+static int so_netdev_receive(void *u, void *buf, size_t *count, long long *time_usecs)
+{
+	struct out_packet *p;
+
+	(void)u;
+	pthread_mutex_lock(&so.lock);
+	while (!so.out_count) {
+		usec_t d = engine_deadline(so.e);
+
+		if (d != USEC_NEVER) {
+			advance(d > START_US + so.now ? d - START_US : so.now + 1, true);
+		} else {
+			/* Only a system call of the other thread can bring one: wait for it, a moment at a time. */
+			struct timespec t;
+
+			clock_gettime(CLOCK_REALTIME, &t);
+			t.tv_nsec += 2000000;
+			if (t.tv_nsec >= 1000000000)
+				t.tv_sec++, t.tv_nsec -= 1000000000;
+			pthread_cond_timedwait(&so.changed, &so.lock, &t);
+			pump();
+		}
+	}
+	p = so.out[0];
+	memmove(so.out, so.out + 1, --so.out_count * sizeof *so.out);
+	*count = p->len < *count ? p->len : *count;
+	memcpy(buf, p->bytes, *count);
+	*time_usecs = p->at;
+	free(p);
+	pthread_mutex_unlock(&so.lock);
+	return 0;
+}
+
+static int so_usleep(void *u, useconds_t usec)
+{
+	(void)u;
+	pthread_mutex_lock(&so.lock);
+	advance(so.now + usec, false);
+	pthread_mutex_unlock(&so.lock);
+	return 0;
+}
+
+static int so_gettimeofday(void *u, struct timeval *tv, struct timezone *tz)
+{
+	(void)u;
+	(void)tz;
+	pthread_mutex_lock(&so.lock);
+	/* packetdrill waits for the last microseconds by asking again and again. */
+	advance(so.now + 10, false);
+	tv->tv_sec = (time_t)((START_US + so.now) / USEC_PER_S);
+	tv->tv_usec = (suseconds_t)((START_US + so.now) % USEC_PER_S);
+	pthread_mutex_unlock(&so.lock);
+	return 0;
+}
+
+/* --- sockets --- */
+
+static int so_socket(void *u, int domain, int type, int protocol)
+{
+	struct sock *s;
+
+	(void)u;
+	if ((domain != AF_INET && domain != AF_INET6) || (type & 0xf) != SOCK_STREAM)
+		return fails(EAFNOSUPPORT);
+	pthread_mutex_lock(&so.lock);
+	s = sock_new(protocol);
+	if (s)
+		s->nonblock = type & SOCK_NONBLOCK;
+	pthread_mutex_unlock(&so.lock);
+	return s ? s->fd : fails(EMFILE);
+}
+
+static int so_bind(void *u, int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct sock *s = sock_of(fd);
+
+	(void)u;
+	(void)len;
+	if (!s)
+		return fails(EBADF);
+	s->local = addr_of(sa);
+	return 0;
+}
+
+static int so_listen(void *u, int fd, int backlog)
+{
+	struct sock *s = sock_of(fd);
+
+	(void)u;
+	(void)backlog;
+	if (!s)
+		return fails(EBADF);
+	s->listening = true;
+	return 0;
+}
+
+static conn_id ready_to_accept(const struct sock *s)
+{
+	struct conn_info info;
+
+	for (unsigned i = 0; i < so.waiting_count; i++) {
+		conn_id id = so.waiting[i].id;
+
+		if (so.waiting[i].port != s->local.port || engine_conn_info(so.e, id, &info) != ERR_OK ||
+		    !strcmp(info.state, "M_OPENING"))
+			continue;
+		memmove(&so.waiting[i], &so.waiting[i + 1], (--so.waiting_count - i) * sizeof so.waiting[0]);
+		return id;
+	}
+	return 0;
+}
+
+static void peer_name(conn_id id, struct sockaddr *sa, socklen_t *len)
+{
+	struct sockaddr_storage ss = { 0 };
+	struct subflow_info i = { 0 };
+	struct sockaddr_in *in = (void *)&ss;
+	struct sockaddr_in6 *in6 = (void *)&ss;
+	socklen_t size;
+
+	(void)!engine_subflow_info(so.e, id, 0, &i);
+	if (i.remote.family == 6) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(i.remote.port);
+		memcpy(&in6->sin6_addr, i.remote.ip, 16);
+		size = sizeof *in6;
+	} else {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(i.remote.port);
+		memcpy(&in->sin_addr, i.remote.ip, 4);
+		size = sizeof *in;
+	}
+	memcpy(sa, &ss, size < *len ? size : *len);
+	*len = size;
+}
+
+static int so_accept(void *u, int fd, struct sockaddr *sa, socklen_t *len)
+{
+	struct sock *s, *n;
+	conn_id id;
+
+	(void)u;
+	pthread_mutex_lock(&so.lock);
+	s = sock_of(fd);
+	while (s && !(id = ready_to_accept(s)) && !s->nonblock)
+		pthread_cond_wait(&so.changed, &so.lock);
+	n = s && id ? sock_new(s->protocol) : NULL;
+	if (n) {
+		n->conn = id;
+		n->connected = true;
+	}
+	pthread_mutex_unlock(&so.lock);
+	if (sa && len && n)
+		peer_name(id, sa, len);
+	return !s ? fails(EBADF) : n ? n->fd : fails(EAGAIN);
+}
+
+static int so_connect(void *u, int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct event ev = { .kind = EV_CONNECT };
+	struct sock *s;
+	int rc = 0;
+
+	(void)u;
+	(void)len;
+	pthread_mutex_lock(&so.lock);
+	s = sock_of(fd);
+	if (!s) {
+		pthread_mutex_unlock(&so.lock);
+		return fails(EBADF);
+	}
+	ev.connect.destination = addr_of(sa);
+	if (!s->connecting && !s->connected) {
+		if (engine_input(so.e, &ev, START_US + so.now) != ERR_OK) {
+			pthread_mutex_unlock(&so.lock);
+			return fails(ENETUNREACH);
+		}
+		s->conn = ev.connect.conn;
+		s->connecting = true;
+		pump();
+		if (s->nonblock)
+			rc = EINPROGRESS;
+	} else if (s->connected) {
+		rc = EISCONN;
+	}
+	while (!rc && s->connecting)
+		pthread_cond_wait(&so.changed, &so.lock);
+	if (!rc && !s->connected)
+		rc = s->error;
+	pthread_mutex_unlock(&so.lock);
+	return rc ? fails(rc) : 0;
+}
+
+static ssize_t receive(int fd, void *buf, size_t count, int flags)
+{
+	struct event ev = { .kind = EV_CONSUMED };
+	const uint8_t *bytes;
+	struct sock *s;
+	size_t got = 0, n;
+	int error = 0;
+
+	pthread_mutex_lock(&so.lock);
+	s = sock_of(fd);
+	while (s && !(n = engine_readable(so.e, s->conn, &bytes)) && !s->eof && !s->error && !s->nonblock && !(flags & MSG_DONTWAIT))
+		pthread_cond_wait(&so.changed, &so.lock);
+	while (s && got < count && (n = engine_readable(so.e, s->conn, &bytes))) {
+		n = n < count - got ? n : count - got;
+		memcpy((uint8_t *)buf + got, bytes, n);
+		got += n;
+		if (flags & MSG_PEEK)
+			break;
+		ev.consumed.conn = s->conn;
+		ev.consumed.len = n;
+		(void)!engine_input(so.e, &ev, START_US + so.now);
+	}
+	if (s)
+		pump();
+	if (!s)
+		error = EBADF;
+	else if (!got && s->error)
+		error = s->error, s->error = 0, s->eof = true;
+	else if (!got && !s->eof)
+		error = EAGAIN;
+	pthread_mutex_unlock(&so.lock);
+	return error ? fails(error) : (ssize_t)got;
+}
+
+static ssize_t transmit(int fd, const void *buf, size_t count)
+{
+	struct event ev = { .kind = EV_WRITE };
+	struct sock *s;
+	size_t sent = 0;
+	int error = 0;
+
+	pthread_mutex_lock(&so.lock);
+	while ((s = sock_of(fd)) && sent < count && !error) {
+		ev.write.conn = s->conn;
+		ev.write.bytes = (const uint8_t *)buf + sent;
+		ev.write.len = count - sent;
+		ev.write.taken = 0;
+		error = s->error ? s->error : s->shut ? EPIPE : engine_input(so.e, &ev, START_US + so.now) != ERR_OK ? EPIPE : 0;
+		sent += ev.write.taken;
+		pump();
+		if (error || sent == count || s->nonblock)
+			break;
+		pthread_cond_wait(&so.changed, &so.lock);
+	}
+	if (!s)
+		error = EBADF;
+	pthread_mutex_unlock(&so.lock);
+	return sent ? (ssize_t)sent : error ? fails(error) : count ? fails(EAGAIN) : 0;
+}
+
+static ssize_t so_read(void *u, int fd, void *buf, size_t n) { (void)u; return receive(fd, buf, n, 0); }
+static ssize_t so_recv(void *u, int fd, void *buf, size_t n, int flags) { (void)u; return receive(fd, buf, n, flags); }
+static ssize_t so_recvfrom(void *u, int fd, void *buf, size_t n, int flags, struct sockaddr *sa, socklen_t *len)
+{
+	(void)u;
+	(void)sa;
+	(void)len;
+	return receive(fd, buf, n, flags);
+}
+
+static ssize_t receive_v(int fd, const struct iovec *iov, size_t count, int flags)
+{
+	ssize_t all = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		ssize_t n = receive(fd, iov[i].iov_base, iov[i].iov_len, all ? flags | MSG_DONTWAIT : flags);
+
+		if (n < 0)
+			return all ? all : n;
+		all += n;
+		if ((size_t)n < iov[i].iov_len)
+			break;
+	}
+	return all;
+}
+
+static ssize_t transmit_v(int fd, const struct iovec *iov, size_t count)
+{
+	ssize_t all = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		ssize_t n = transmit(fd, iov[i].iov_base, iov[i].iov_len);
+
+		if (n < 0)
+			return all ? all : n;
+		all += n;
+	}
+	return all;
+}
+
+static ssize_t so_readv(void *u, int fd, const struct iovec *v, int n) { (void)u; return receive_v(fd, v, (size_t)n, 0); }
+static ssize_t so_recvmsg(void *u, int fd, struct msghdr *m, int flags)
+{
+	(void)u;
+	return receive_v(fd, m->msg_iov, m->msg_iovlen, flags);
+}
+static ssize_t so_write(void *u, int fd, const void *buf, size_t n) { (void)u; return transmit(fd, buf, n); }
+static ssize_t so_writev(void *u, int fd, const struct iovec *v, int n) { (void)u; return transmit_v(fd, v, (size_t)n); }
+static ssize_t so_send(void *u, int fd, const void *buf, size_t n, int flags)
+{
+	(void)u;
+	(void)flags;
+	return transmit(fd, buf, n);
+}
+static ssize_t so_sendto(void *u, int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa, socklen_t len)
+{
+	(void)u;
+	(void)flags;
+	(void)sa;
+	(void)len;
+	return transmit(fd, buf, n);
+}
+static ssize_t so_sendmsg(void *u, int fd, const struct msghdr *m, int flags)
+{
+	(void)u;
+	(void)flags;
+	return transmit_v(fd, m->msg_iov, m->msg_iovlen);
+}
+
+static int so_fcntl(void *u, int fd, int cmd, ...)
+{
+	struct sock *s = sock_of(fd);
+	va_list args;
+	int value;
+
+	(void)u;
+	va_start(args, cmd);
+	value = cmd == F_SETFL ? va_arg(args, int) : 0;
+	va_end(args);
+	if (!s)
+		return fails(EBADF);
+	if (cmd == F_SETFL)
+		s->nonblock = value & O_NONBLOCK;
+	return cmd == F_GETFL ? O_RDWR | (s->nonblock ? O_NONBLOCK : 0) : 0;
+}
+
+static int so_ioctl(void *u, int fd, unsigned long request, ...)
+{
+	struct sock *s = sock_of(fd);
+	const uint8_t *bytes;
+	va_list args;
+	int *out;
+
+	(void)u;
+	va_start(args, request);
+	out = va_arg(args, int *);
+	va_end(args);
+	if (!s)
+		return fails(EBADF);
+	if (request != FIONREAD)
+		return fails(ENOTTY);
+	*out = (int)engine_readable(so.e, s->conn, &bytes);
+	return 0;
+}
+
+static int so_shutdown(void *u, int fd, int how)
+{
+	struct event ev = { .kind = EV_SHUTDOWN };
+	struct sock *s;
+
+	(void)u;
+	pthread_mutex_lock(&so.lock);
+	s = sock_of(fd);
+	if (s && how != SHUT_RD) {
+		s->shut = true;
+		ev.conn = s->conn;
+		(void)!engine_input(so.e, &ev, START_US + so.now);
+		pump();
+	}
+	pthread_mutex_unlock(&so.lock);
+	return s ? 0 : fails(EBADF);
+}
+
+static int so_close(void *u, int fd)
+{
+	const uint8_t *bytes;
+	struct sock *s;
+
+	(void)u;
+	pthread_mutex_lock(&so.lock);
+	s = sock_of(fd);
+	if (s && s->conn) {
+		/* As the kernel does: unread data, or SO_LINGER 0, is an abrupt end. */
+		bool abrupt = s->linger0 || engine_readable(so.e, s->conn, &bytes);
+		struct event ev = { .kind = abrupt ? EV_ABORT : EV_SHUTDOWN, .conn = s->conn };
+
+		(void)!engine_input(so.e, &ev, START_US + so.now);
+		pump();
+	}
+	if (s) {
+		close(s->fd);
+		*s = (struct sock){ 0 };
+	}
+	pthread_mutex_unlock(&so.lock);
+	return s ? 0 : fails(EBADF);
+}
+
+static int so_getsockopt(void *u, int fd, int level, int name, void *value, socklen_t *len)
+{
+	struct sock *s = sock_of(fd);
+	int v = 0;
+
+	(void)u;
+	if (!s)
+		return fails(EBADF);
+	if (level == SOL_SOCKET && name == SO_ERROR) {
+		v = s->error;
+		s->error = 0;
+	}
+	if (level == SOL_SOCKET && name == SO_PROTOCOL)
+		v = s->protocol;
+	if (*len > sizeof v)
+		*len = sizeof v;
+	memcpy(value, &v, *len);
+	return 0;
+}
+
+static int so_setsockopt(void *u, int fd, int level, int name, const void *value, socklen_t len)
+{
+	struct sock *s = sock_of(fd);
+
+	(void)u;
+	if (!s)
+		return fails(EBADF);
+	if (level == SOL_SOCKET && name == SO_LINGER && len >= sizeof(struct linger)) {
+		struct linger l;
+
+		memcpy(&l, value, sizeof l);
+		s->linger0 = l.l_onoff && !l.l_linger;
+	}
+	return 0;
+}
+
+static short events_of(struct sock *s)
+{
+	const uint8_t *bytes;
+	short e = 0;
+
+	if (engine_readable(so.e, s->conn, &bytes) || s->eof || s->error)
+		e |= POLLIN | POLLRDNORM;
+	if (s->connected && !s->shut && engine_room(so.e, s->conn))
+		e |= POLLOUT | POLLWRNORM;
+	if (s->eof)
+		e |= POLLRDHUP;
+	if (s->error)
+		e |= POLLERR | POLLHUP | POLLOUT;
+	return e;
+}
+
+static int so_poll(void *u, struct pollfd *fds, nfds_t n, int timeout)
+{
+	usec_t until;
+	int ready = 0;
+
+	(void)u;
+	pthread_mutex_lock(&so.lock);
+	until = timeout < 0 ? USEC_NEVER : so.now + (usec_t)timeout * 1000;
+	for (;;) {
+		for (nfds_t i = 0; i < n; i++) {
+			struct sock *s = sock_of(fds[i].fd);
+
+			fds[i].revents = s ? events_of(s) & (short)(fds[i].events | POLLERR | POLLHUP) : POLLNVAL;
+			ready += fds[i].revents != 0;
+		}
+		if (ready || so.now >= until)
+			break;
+		pthread_cond_wait(&so.changed, &so.lock);
+	}
+	pthread_mutex_unlock(&so.lock);
+	return ready;
+}
+
+static int so_epoll_create(void *u, int size) { (void)u; (void)size; return fails(ENOSYS); }
+static int so_epoll_ctl(void *u, int ep, int op, int fd, struct epoll_event *ev)
+{
+	(void)u;
+	(void)ep;
+	(void)op;
+	(void)fd;
+	(void)ev;
+	return fails(ENOSYS);
+}
+static int so_epoll_wait(void *u, int ep, struct epoll_event *ev, int max, int timeout)
+{
+	(void)u;
+	(void)ep;
+	(void)ev;
+	(void)max;
+	(void)timeout;
+	return fails(ENOSYS);
+}
+static int so_pipe(void *u, int fds[2]) { (void)u; return pipe(fds); }
+static ssize_t no_splice(void) { return fails(ENOSYS); }
+static int so_splice(void *u, int in, loff_t *off_in, int out, loff_t *off_out, size_t len, unsigned flags)
+{
+	(void)u;
+	(void)in;
+	(void)off_in;
+	(void)out;
+	(void)off_out;
+	(void)len;
+	(void)flags;
+	return (int)no_splice();
+}
+
+static void so_free(void *u)
+{
+	(void)u;
+	engine_free(so.e);
+	so.e = NULL;
+	while (so.out_count)
+		free(so.out[--so.out_count]);
+}
+
+void packetdrill_interface_init(const char *flags, struct callbacks *out);
+
+/* flags: the local addresses, separated by commas, for sockets that connect; packetdrill's own default without it. */
+__attribute__((visibility("default"))) void packetdrill_interface_init(const char *flags, struct callbacks *out)
+{
+	struct engine_config config = {
+		.connections_max = CONNS, .paths_max = PATHS, .form = SEGMENT_PLAIN, .gateway = true, .counters = &so.counters,
+	};
+	static const uint8_t seed[32] = "plait behind packetdrill";
+	char text[256], *save = NULL;
+
+	pthread_mutex_init(&so.lock, NULL);
+	pthread_cond_init(&so.changed, NULL);
+	so.e = engine_new(&config, seed, START_US);
+	if (!so.e)
+		abort();
+	strncpy(text, flags && *flags ? flags : "192.168.0.1", sizeof text - 1);
+	text[sizeof text - 1] = 0;
+	for (char *one = strtok_r(text, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
+		struct addr a;
+
+		if (addr_parse(&a, one) == ERR_OK)
+			path_of(&a);
+	}
+	*out = (struct callbacks){
+		.free = so_free, .socket = so_socket, .bind = so_bind, .listen = so_listen, .accept = so_accept, .connect = so_connect,
+		.read = so_read, .readv = so_readv, .recv = so_recv, .recvfrom = so_recvfrom, .recvmsg = so_recvmsg,
+		.write = so_write, .writev = so_writev, .send = so_send, .sendto = so_sendto, .sendmsg = so_sendmsg,
+		.fcntl = so_fcntl, .ioctl = so_ioctl, .close = so_close, .shutdown = so_shutdown,
+		.getsockopt = so_getsockopt, .setsockopt = so_setsockopt, .poll = so_poll,
+		.netdev_send = so_netdev_send, .netdev_receive = so_netdev_receive, .usleep = so_usleep,
+		.gettimeofday = so_gettimeofday, .epoll_create = so_epoll_create, .epoll_ctl = so_epoll_ctl,
+		.epoll_wait = so_epoll_wait, .pipe = so_pipe, .splice = so_splice,
+	};
+}
