@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-enum { START_BYTES_MAX = 1 << 20 };
+enum { START_BYTES_MAX = 1 << 20, SND_MSS_LEAST = 64 };
 
 const char *subflow_state_name(enum subflow_state s)
 {
@@ -111,10 +111,10 @@ void subflow_learn_options(struct subflow *sf, const struct segment *syn)
 		sf->snd_wscale = sf->config.rcv_wscale = 0;
 	sf->ts_ok = sf->config.timestamps && o->has & OPT_TIMESTAMP;
 	sf->ts_recent = o->ts_val;
-	sf->peer_mss = mss;
+	sf->peer_mss = mss < SND_MSS_LEAST ? SND_MSS_LEAST : mss;
 	sf->snd_mss = sf->config.mss < mss ? sf->config.mss : mss;
-	if (sf->snd_mss < 64)
-		sf->snd_mss = 64;
+	if (sf->snd_mss < SND_MSS_LEAST)
+		sf->snd_mss = SND_MSS_LEAST;
 	sf->pmtu.most = sf->snd_mss;
 	if (sf->ts_ok)
 		sf->snd_mss = (uint16_t)(sf->snd_mss - TS_BYTES);
@@ -126,10 +126,13 @@ void subflow_learn_options(struct subflow *sf, const struct segment *syn)
 void subflow_set_mss(struct subflow *sf, uint16_t mss)
 {
 	uint16_t most = sf->peer_mss && sf->peer_mss < mss ? sf->peer_mss : mss;
-	uint16_t payload = (uint16_t)(most - (sf->ts_ok ? TS_BYTES : 0));
+	uint16_t payload;
 
 	sf->config.mss = mss;
-	if (payload < 64 || (payload > sf->snd_mss && !sf->peer_mss))
+	if (most < SND_MSS_LEAST)
+		most = SND_MSS_LEAST;
+	payload = (uint16_t)(most - (sf->ts_ok ? TS_BYTES : 0));
+	if (payload > sf->snd_mss && !sf->peer_mss)
 		return;
 	sf->cc.mss = sf->snd_mss = payload;
 }
