@@ -97,14 +97,16 @@ static void on_idle(void *owner)
 {
 	struct daemon *d = owner;
 	usec_t next;
-	bool more;
+	bool more, news;
 
 	d->now_us = clock_now();
 	net_time(d);
 	flow_time(d);
 	fault_time(d);
 	more = drain(d);
-	if (events_wake(d->events, d->now_us) | (d->capture && capture_news(d->capture)))
+	news = events_wake(d->events, d->now_us);
+	news = (d->capture && capture_news(d->capture)) || news; /* both are asked */
+	if (news)
 		http_wake(d->http);
 	if (d->ending && (!d->flow_count || d->now_us >= d->end_us)) {
 		if (d->flow_count) {
