@@ -47,6 +47,9 @@ settled "all"
 lab_ok "no descriptor lost at the client" lab_until 10 "$c_fds descriptors" same_fds "$c_fds" "$lab_pid_c"
 lab_ok "no descriptor lost at the gateway" lab_until 10 "$g_fds descriptors" same_fds "$g_fds" "$lab_pid_g"
 grown() { [ $(($(kb "$1") - $2)) -lt $(($2 / 5 + 4096)) ]; }
-lab_ok "no memory kept at the client ($c_kb kB, then $(kb "$lab_pid_c"))" grown "$lab_pid_c" "$c_kb"
-lab_ok "no memory kept at the gateway ($g_kb kB, then $(kb "$lab_pid_g"))" grown "$lab_pid_g" "$g_kb"
+# A sanitizer keeps what is freed, on purpose: its own leak check speaks for it.
+if ! ldd "$B"/tunneld | grep -q libasan; then
+	lab_ok "no memory kept at the client ($c_kb kB, then $(kb "$lab_pid_c"))" grown "$lab_pid_c" "$c_kb"
+	lab_ok "no memory kept at the gateway ($g_kb kB, then $(kb "$lab_pid_g"))" grown "$lab_pid_g" "$g_kb"
+fi
 lab_end
