@@ -210,6 +210,7 @@ static int by_value(const void *a, const void *b)
 
 static void busy(const struct sockaddr_in *a, unsigned streams, double seconds, char **pids, int count)
 {
+	const unsigned low = streams / 20;
 	static uint64_t bytes[STREAMS_MAX];
 	struct epoll_event got[EVENTS];
 	struct taken before[PIDS_MAX];
@@ -251,7 +252,7 @@ static void busy(const struct sockaddr_in *a, unsigned streams, double seconds, 
 	/* Jain's index: 1 where all got the same. */
 	printf("{\"streams\":%u,\"gbit_s\":%.3f,\"jain\":%.3f,\"p5_of_mean\":%.3f,\"p95_of_mean\":%.3f,\"processes\":[", streams,
 	       (double)total * 8 / took / 1e9, squares > 0 ? mean * mean * streams / squares : 0,
-	       (double)bytes[streams / 20] / mean, (double)bytes[streams - 1 - streams / 20] / mean);
+	       (double)bytes[low] / mean, (double)bytes[streams - 1 - low] / mean);
 	for (int i = 0; i < count; i++)
 		printf("%s{\"cpu_s_per_gb\":%.3f}", i ? "," : "", (taken(pids[i]).cpu_s - before[i].cpu_s) * 1e9 / (double)total);
 	printf("]}\n");

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # expressions of Python, and what eval expands
 # One lab's worth of measurements for failover.sh: a path fails and comes back, for Linux MPTCP and plait by turns. One
 # JSON object a line: {"part": ..., "system": ..., the figures of trickle}.
 #

@@ -332,7 +332,7 @@ static void port_range(void)
 	socklen_t len = sizeof sa;
 	int fd = tcp(0), port;
 
-	say("%s", got(on(fd, IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, 41000 << 16 | 40900)));
+	say("%s", got(on(fd, IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, (int)(41000u << 16 | 40900u))));
 	say("%s", got(conn4(fd, ECHO)));
 	getsockname(fd, (struct sockaddr *)&sa, &len);
 	port = ntohs(sa.sin_port);

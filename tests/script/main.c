@@ -407,8 +407,7 @@ static void expect_segment(unsigned sub, struct when when, char *rest)
 
 		segment_print_line(&seen, f);
 		fclose(f);
-		fail("s%u sends another segment: %s\n\tseen:        at %.6f %s%s", sub + 1, why, (double)p->at / 1e6, text,
-		     bug_expected ? "" : "");
+		fail("s%u sends another segment: %s\n\tseen:        at %.6f %s", sub + 1, why, (double)p->at / 1e6, text);
 	}
 	base = when.any || when.from != when.to ? p->at : when.to;
 	free(p);

@@ -46,7 +46,7 @@ bool modes_look(struct mode_watch *w, const struct engine *e, usec_t now_us, cha
 
 			if (one->underperforms && !underperforms && oscillates(one, now_us)) {
 				snprintf(why, why_len, "conn %u subflow %u left the underperforming mode %u times within 60 s",
-					 conn, s.id, BACKUP_LEAVES_MAX + 1);
+					 conn, s.id, (unsigned)BACKUP_LEAVES_MAX + 1);
 				return false;
 			}
 			one->underperforms = underperforms;

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2094,SC2016 # expressions of Python, and what eval expands
 # Failover as users meet it, in namespaces: a path that falls silent under a stream and comes back, a connect meanwhile, the
 # limits that peers tell each other, a user timeout. What it looks like in figures: make bench-failover.
 #	B=build tests/system/failover.sh

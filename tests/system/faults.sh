@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016,SC2119 # expressions of Python, and what eval expands
 # Faults as facts, in namespaces: a router that reports what it cannot reach, ten clients behind it, somebody who lies about a
 # path that works, and interfaces whose addresses change under a transfer.
 #

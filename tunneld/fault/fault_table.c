@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tunneld/fault/fault.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,7 @@ static struct fault *room(struct faults *f)
 {
 	uint32_t gap = 0;
 
+	assert(f->max);
 	if (f->count == f->max) {
 		while (gap < f->count && !at(f, gap)->over_us)
 			gap++;
