@@ -21,6 +21,9 @@ link() { # MBIT RTT_MS [QUEUE_MS [LOSS]]: of linkem, both directions alike
 }
 both="down:$sum up:$sum" three="tcp mptcp plait"
 
+# The scale section opens more streams than limits.connections allows by default.
+export LAB_LIMITS=${LAB_LIMITS:-'{"connections": 16384}'}
+
 for section in $sections; do
 	case $section in
 	raw)
