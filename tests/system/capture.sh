@@ -47,6 +47,8 @@ lab_ok "only one at a time" eval '! lab_in c "$B/plait" capture -w /dev/null --s
 lab_ok "and it says so" grep -q "there is one already" "$LAB/second"
 lab_ok "a fetch" fetch
 lab_ok "another" fetch
+# What is asked for below is to be seen of the next connection, not of these.
+lab_ok "both are over" lab_until 10 "no connection at c" lab_quiet c
 # One that is killed: fast close.
 PLAIT_SOCKET=$LAB/c.sock lab_spawn killed c "$B/plait" run -- curl -s --max-time 30 -o /dev/null http://$SERVER:8000/endless
 killed=$lab_pid
