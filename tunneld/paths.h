@@ -79,7 +79,7 @@ struct path_end {
 	usec_t doubted_us;        /* paths_doubt(): only the answer to a probe sent since counts as life; 0: no doubt */
 	usec_t due_us;
 
-	struct { uint64_t token; uint16_t size; } size_sent[16]; /* by slot, see paths.c; a late answer counts */
+	struct { uint64_t token; uint16_t size; } size_sent[16]; /* by slot, see paths_size.c; a late answer counts */
 	uint16_t size_answered;   /* largest below mtu_payload that was answered in this trial; 0: none */
 	uint16_t size_failed;     /* least that was not; 0: none is known */
 	uint16_t size_up, size_up_tries; /* what is tried between the two; 0: nothing */

@@ -2,7 +2,7 @@
 /*
  * Packetization layer path MTU discovery (RFC 8899, in the manner of RFC 4821 for TCP), where nobody else does it: plain form.
  * Nothing is ever fragmented, and a black hole says nothing: full segments that go unanswered twice in a row are sent again
- * small, and from there one larger segment at a time finds out how much the path takes. Sealed paths are probed by paths.c.
+ * small, and from there one larger segment at a time finds out how much the path takes. Sealed paths are probed by paths_size.c.
  */
 #include "tunneld/tcp/subflow_internal.h"
 

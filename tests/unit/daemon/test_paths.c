@@ -2,6 +2,9 @@
 /* Paths in virtual time: what is asked to be sent, and what is told about their lives. */
 #include "tunneld/log.c"
 #include "tunneld/paths.c"
+#include "tunneld/paths_life.c"
+#include "tunneld/paths_links.c"
+#include "tunneld/paths_size.c"
 
 #include "tests/unit/unit.h"
 
@@ -475,7 +478,7 @@ static void test_silence_says_nothing_about_sizes(void)
 
 	up();
 	e = healthy();
-	size_unknown(e, now);
+	path_size_unknown(e, now);
 	paths_sent(p, e, 1400, now);
 	pass(30 * USEC_PER_S);
 	CU_ASSERT_EQUAL(e->life, LIFE_SUSPECT);
