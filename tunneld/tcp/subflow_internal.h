@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What subflow.c, subflow_input.c, subflow_output.c and subflow_timer.c share; nobody else includes it. */
+/* What the files of subflow.h share; nobody else includes it. */
 #ifndef PLAIT_TCP_SUBFLOW_INTERNAL_H
 #define PLAIT_TCP_SUBFLOW_INTERNAL_H
 
@@ -23,6 +23,8 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
 /* Anew, from what is outstanding now. */
 void subflow_arm_silence(struct subflow *sf);
 void subflow_update_pacing(struct subflow *sf);
+/* --- subflow_ack.c: RFC 9293 3.10.7.4, fifth: seg's ACK is acceptable, its window may be new. --- */
+void subflow_acknowledged(struct subflow *sf, const struct segment *seg, usec_t now_us, struct subflow_facts *f);
 /* --- subflow_pmtu.c --- */
 void subflow_pmtu_timeout(struct subflow *sf, usec_t now_us); /* the head of the board went unanswered */
 /* Payload of a probe to be made of the next segment, of which len are there; 0: none now. */
