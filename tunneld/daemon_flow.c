@@ -20,7 +20,6 @@
 /* As the kernel's own: tcp_syn_retries 6 make 127 s. */
 #define CONNECT_TIMEOUT_US (127 * USEC_PER_S)
 enum {
-	READS_A_TURN = 4,
 	READ_LEAST = 16 << 10, READ_MOST = 256 << 10,
 	STRETCHES = 17, /* READ_MOST in the engine's pages, the first begun already */
 };
@@ -196,13 +195,13 @@ static bool deliver(struct daemon *d, struct flow *f)
 	return true;
 }
 
-/* One read into the engine's own pages. False: no more to read now, or f is no more. */
-static bool read_once(struct daemon *d, struct flow *f)
+/* One read, of at most share bytes, into the engine's own pages. False: no more to read now, or f is no more. */
+static bool read_once(struct daemon *d, struct flow *f, size_t share)
 {
 	struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn } };
 	struct stretch space[STRETCHES];
 	struct iovec iov[STRETCHES];
-	uint32_t want = f->read_bytes ? f->read_bytes : READ_LEAST;
+	uint32_t most = f->read_bytes ? f->read_bytes : READ_LEAST, want = most < share ? most : (uint32_t)share;
 	unsigned count = engine_write_space(f->engine, f->conn, space, STRETCHES, want, d->now_us);
 	enum stream_result r;
 	size_t total;
@@ -241,14 +240,15 @@ static bool read_once(struct daemon *d, struct flow *f)
 	return false;
 }
 
-/* Application to engine, while there is room. */
-static void on_readable(void *owner)
+/* Application to engine, while there is room and it is its turn. */
+static void on_readable(void *owner, size_t share)
 {
 	struct flow *f = owner;
 	struct daemon *d = f->daemon;
+	uint64_t before = f->bytes_in;
 
 	d->now_us = clock_now();
-	for (int turn = 0; turn < READS_A_TURN && read_once(d, f); turn++)
+	while (f->bytes_in - before < share && read_once(d, f, share))
 		;
 }
 
@@ -686,7 +686,7 @@ void flow_close_all(struct daemon *d)
 {
 	if (d->park)
 		park_free(d->park);
-	if (d->streams.loop)
+	if (d->streams.watch.loop)
 		stream_set_close(&d->streams);
 	free(d->flows);
 	free(d->by_park);

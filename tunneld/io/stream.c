@@ -5,36 +5,87 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void on_errors(void *owner, int events)
+/* What a turn may read in all: some 2 ms of sealing. */
+#define TURN_BYTES ((size_t)1 << 20)
+
+/* Asks the kernel for what is wanted; 0 or errno. Errors and FIN both ways are always told. */
+static int ask(struct stream *s, int op)
+{
+	struct epoll_event e = { .data.ptr = s };
+
+	e.events = (s->want_read ? EPOLLIN : 0) | (s->want_write ? EPOLLOUT : 0);
+	s->asked = (uint8_t)((s->want_read ? LOOP_READ : 0) | (s->want_write ? LOOP_WRITE : 0));
+	return epoll_ctl(s->set->epoll, op, s->fd, &e) ? errno : 0;
+}
+
+/* What is asked for and no longer wanted stays until it happens: a want that comes and goes costs no call. */
+static void want(struct stream *s)
+{
+	if (s->fd < 0)
+		return;
+	if (s->hung_up) {
+		s->hung_up = !s->want_read && !s->want_write;
+		if (!s->hung_up)
+			ask(s, EPOLL_CTL_ADD);
+	} else if ((s->want_read && !(s->asked & LOOP_READ)) || (s->want_write && !(s->asked & LOOP_WRITE))) {
+		ask(s, EPOLL_CTL_MOD);
+	}
+}
+
+static void told(struct stream_set *set, unsigned i, uint32_t events, size_t share)
+{
+	struct stream *s = set->turn[i];
+	int error = 0;
+	socklen_t len = sizeof error;
+
+	if (events & (EPOLLERR | EPOLLHUP))
+		getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (error) {
+		set->events->reset(s->owner);
+		return;
+	}
+	/* The writer first: it frees memory. Either callback may close the stream. */
+	if (events & EPOLLOUT && s->want_write)
+		set->events->writable(s->owner);
+	if (set->turn[i] && events & (EPOLLIN | EPOLLHUP) && s->want_read)
+		set->events->readable(s->owner, share);
+	if (!set->turn[i])
+		return;
+	if (events & (EPOLLERR | EPOLLHUP) && !s->want_read && !s->want_write) {
+		s->hung_up = true;
+		epoll_ctl(set->epoll, EPOLL_CTL_DEL, s->fd, NULL);
+	} else if ((events & EPOLLIN && !s->want_read) || (events & EPOLLOUT && !s->want_write)) {
+		ask(s, EPOLL_CTL_MOD);
+	}
+}
+
+static void on_ready(void *owner, int ready)
 {
 	struct stream_set *set = owner;
-	struct epoll_event got;
+	struct epoll_event got[STREAMS_A_TURN];
+	int count = epoll_wait(set->epoll, got, STREAMS_A_TURN, 0);
 
-	(void)events;
-	/* One at a time: the callback may close any stream, and a closed one must not be told of again. */
-	while (epoll_wait(set->error_epoll, &got, 1, 0) == 1) {
-		struct stream *s = got.data.ptr;
-		int error = 0;
-		socklen_t len = sizeof error;
-
-		getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-		/* EPOLLHUP without an error is FIN both ways: read() has told it. */
-		if (error)
-			set->events->reset(s->owner);
-	}
+	(void)ready;
+	for (int i = 0; i < count; i++)
+		set->turn[i] = got[i].data.ptr;
+	for (int i = 0; i < count; i++)
+		if (set->turn[i])
+			told(set, (unsigned)i, got[i].events, TURN_BYTES / (size_t)count);
+	memset(set->turn, 0, sizeof set->turn);
 }
 
 int stream_set_open(struct stream_set *set, struct loop *loop, const struct stream_events *events)
 {
-	*set = (struct stream_set){ .loop = loop, .events = events };
-	set->error_epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (set->error_epoll < 0)
+	*set = (struct stream_set){ .events = events };
+	set->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (set->epoll < 0)
 		return errno;
-	loop_fd_init(&set->watch, loop, set->error_epoll, on_errors, set);
+	loop_fd_init(&set->watch, loop, set->epoll, on_ready, set);
 	loop_fd_want(&set->watch, LOOP_READ);
 	return 0;
 }
@@ -42,19 +93,7 @@ int stream_set_open(struct stream_set *set, struct loop *loop, const struct stre
 void stream_set_close(struct stream_set *set)
 {
 	loop_fd_want(&set->watch, 0);
-	close(set->error_epoll);
-}
-
-static void on_ready(void *owner, int events)
-{
-	struct stream *s = owner;
-	const struct stream_events *tell = s->set->events;
-
-	/* The writer first: it frees memory. Either callback may close the stream. */
-	if (events & LOOP_WRITE && s->want_write)
-		tell->writable(s->owner);
-	if (events & LOOP_READ && s->fd >= 0 && s->want_read)
-		tell->readable(s->owner);
+	close(set->epoll);
 }
 
 /* What close() does: RST, or FIN. */
@@ -67,13 +106,11 @@ static void linger(int fd, bool hard)
 
 int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner)
 {
-	struct epoll_event errors = { .events = EPOLLET, .data.ptr = s }; /* EPOLLERR and EPOLLHUP are always told */
 	int one = 1, flags = fcntl(fd, F_GETFL), error;
 
 	*s = (struct stream){ .fd = fd, .set = set, .owner = owner };
-	if ((!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK)) ||
-	    epoll_ctl(set->error_epoll, EPOLL_CTL_ADD, fd, &errors)) {
-		error = errno;
+	error = !(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) ? errno : ask(s, EPOLL_CTL_ADD);
+	if (error) {
 		close(fd);
 		s->fd = -1;
 		return error;
@@ -87,14 +124,7 @@ int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	/* RFC 6093: urgent data is data. The mark does not travel, the byte must not be lost. */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof one);
-	loop_fd_init(&s->watch, set->loop, fd, on_ready, s);
 	return 0;
-}
-
-static void want(struct stream *s)
-{
-	if (s->fd >= 0)
-		loop_fd_want(&s->watch, (s->want_read ? LOOP_READ : 0) | (s->want_write ? LOOP_WRITE : 0));
 }
 
 void stream_want_read(struct stream *s, bool wanted)
@@ -157,8 +187,10 @@ void stream_end_writing(struct stream *s)
 
 static void closed(struct stream *s)
 {
-	loop_fd_want(&s->watch, 0);
-	close(s->fd); /* leaves the error set by itself */
+	for (unsigned i = 0; i < STREAMS_A_TURN; i++)
+		if (s->set->turn[i] == s)
+			s->set->turn[i] = NULL;
+	close(s->fd); /* leaves the set by itself */
 	s->fd = -1;
 }
 

@@ -4,8 +4,10 @@
  * to a destination. Bytes are not kept here: what cannot be written now stays with the engine, what
  * there is no room for stays in the kernel (back-pressure is not reading).
  *
- * A RST is noticed also while nothing is read or written: all streams of one set stand in an epoll
- * instance of their own that asks for nothing but errors.
+ * All streams of one set stand in an epoll instance of their own, and the loop watches that. A few of those that are ready
+ * get their turn, then datagrams and timers do, then the next few: the kernel hands them out in rotation. Whoever has a
+ * thousand busy streams would otherwise read a megabyte of each before the first acknowledgement is seen. A RST is noticed
+ * also while nothing is read or written, because that set always tells errors.
  */
 #ifndef PLAIT_IO_STREAM_H
 #define PLAIT_IO_STREAM_H
@@ -17,26 +19,29 @@
 #include "tunneld/io/loop.h"
 
 struct stream_events {
-	void (*readable)(void *owner);
+	void (*readable)(void *owner, size_t share); /* read about that many bytes, then it is the turn of others */
 	void (*writable)(void *owner);
 	void (*reset)(void *owner);    /* RST, or the kernel gave up; reading and writing have ended */
 };
 
+enum { STREAMS_A_TURN = 8 };
+
 /* Shared by all streams of a loop; outlives them. */
 struct stream_set {
-	struct loop *loop;
-	int error_epoll;
+	int epoll;
 	struct loop_fd watch;
 	const struct stream_events *events;
+	struct stream *turn[STREAMS_A_TURN]; /* those whose turn it is; NULL: closed meanwhile */
 };
 
 /* Embedded in its owner. fd -1: closed. */
 struct stream {
 	int fd;
-	struct loop_fd watch;
 	struct stream_set *set;
 	void *owner;
 	bool want_read, want_write;
+	bool hung_up;             /* FIN both ways has been told of: the kernel would tell it for ever */
+	uint8_t asked;            /* LOOP_READ, LOOP_WRITE: what the kernel was asked for, at least what is wanted */
 };
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_RESET };

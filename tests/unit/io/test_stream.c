@@ -3,6 +3,7 @@
 #include "tunneld/io/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,12 +23,13 @@ static unsigned readable, writable, resets;
 static bool read_at_once;
 static enum stream_result first_read;
 
-static void on_readable(void *owner)
+static void on_readable(void *owner, size_t share)
 {
 	char byte;
 	size_t n;
 
 	CU_ASSERT_PTR_EQUAL(owner, &s);
+	CU_ASSERT_TRUE(share > 0);
 	readable++;
 	if (read_at_once) {
 		first_read = stream_read(&s, &byte, 1, &n);
@@ -254,6 +256,65 @@ static void test_a_rst_is_told_once_by_whoever_sees_it_first(void)
 	down();
 }
 
+static void test_fin_both_ways_is_told_no_more(void)
+{
+	up();
+	stream_want_read(&s, true);
+	shutdown(app, SHUT_WR);
+	CU_ASSERT_TRUE(told(USEC_PER_S));
+	CU_ASSERT_EQUAL(read_some(), STREAM_EOF);
+	stream_want_read(&s, false);
+	stream_end_writing(&s);
+	readable = 0;
+	CU_ASSERT_FALSE(told(20 * USEC_PER_MS));
+	/* Nor does it keep the loop busy: the set has nothing to tell. */
+	CU_ASSERT_EQUAL(poll(&(struct pollfd){ .fd = set.epoll, .events = POLLIN }, 1, 0), 0);
+	CU_ASSERT_EQUAL(readable + resets, 0);
+	/* Who asks again is told again. */
+	stream_want_read(&s, true);
+	CU_ASSERT_TRUE(told(USEC_PER_S));
+	CU_ASSERT_EQUAL(readable, 1);
+	down();
+}
+
+/* --- many --- */
+
+enum { MANY = 5 * STREAMS_A_TURN };
+
+static struct stream many[MANY];
+static unsigned turns[MANY], turns_in_all;
+
+static void on_many_readable(void *owner, size_t share)
+{
+	turns[(struct stream *)owner - many]++;
+	CU_ASSERT_TRUE(share * STREAMS_A_TURN <= 1 << 20);
+	if (++turns_in_all == 3 * MANY)
+		loop_end(loop);
+}
+
+static void test_each_has_its_turn(void)
+{
+	static const struct stream_events many_events = { on_many_readable, on_writable, on_reset };
+	int pair[MANY][2];
+
+	loop = loop_new();
+	CU_ASSERT_EQUAL_FATAL(stream_set_open(&set, loop, &many_events), 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair[i]), 0);
+		CU_ASSERT_EQUAL_FATAL(stream_open(&many[i], &set, pair[i][1], &many[i]), 0);
+		stream_want_read(&many[i], true);
+		CU_ASSERT_EQUAL(write(pair[i][0], "x", 1), 1); /* never read: ready for ever */
+	}
+	loop_run(loop);
+	for (unsigned i = 0; i < MANY; i++) {
+		CU_ASSERT_EQUAL(turns[i], 3);
+		stream_reset(&many[i]);
+		close(pair[i][0]);
+	}
+	stream_set_close(&set);
+	loop_free(loop);
+}
+
 /* What the application reads in the end: 0, or an errno. */
 static int apps_end(void)
 {
@@ -370,6 +431,8 @@ UNIT_MAIN("stream",
 	T(test_a_rst_is_told_though_nobody_reads),
 	T(test_a_rst_after_fin_is_told),
 	T(test_a_rst_is_told_once_by_whoever_sees_it_first),
+	T(test_fin_both_ways_is_told_no_more),
+	T(test_each_has_its_turn),
 	T(test_close_is_a_fin_and_reset_a_rst),
 	T(test_a_killed_daemon_is_a_rst),
 	T(test_a_full_socket_is_told_when_it_has_room),
