@@ -74,11 +74,9 @@ static bool serve_one(int s, bool writable, int ep)
 {
 	ssize_t n;
 
-	if (writable) {
-		while ((n = send(s, buffer, sizeof buffer, MSG_NOSIGNAL)) > 0)
-			;
-		return errno == EAGAIN;
-	}
+	/* One helping each time around: to fill one until it blocks is to serve whoever drains it, and nobody else. */
+	if (writable)
+		return send(s, buffer, sizeof buffer, MSG_NOSIGNAL) > 0 || errno == EAGAIN;
 	n = recv(s, buffer, MESSAGE, 0);
 	if (n <= 0)
 		return n < 0 && errno == EAGAIN;
