@@ -130,12 +130,12 @@ void conn_update_rcv_edge(struct conn *c)
 
 size_t conn_room(const struct conn *c)
 {
-	uint64_t unacked = (uint64_t)dsn_diff(c->queue.end, c->snd_una);
+	uint64_t unacked = (uint64_t)dsn_diff(c->queue.end, c->snd_una), limit = conn_send_limit(c);
 	const struct page_pool *pool = &c->engine->pool;
 
 	if (pool->used_bytes + 2 * PAGE_SIZE_BYTES > pool->max_bytes - pool->max_bytes / 4 && unacked)
 		return 0;
-	return unacked < c->snd_limit ? (size_t)(c->snd_limit - unacked) : 0;
+	return unacked < limit ? (size_t)(limit - unacked) : 0;
 }
 
 /* --- subflows --- */

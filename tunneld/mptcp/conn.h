@@ -158,7 +158,6 @@ struct conn {
 	struct dsn snd_edge;       /* right edge of the peer's window: never moves left */
 	uint32_t snd_wnd;          /* last one announced */
 	uint64_t snd_limit;        /* how much the queue may hold beyond snd_una */
-	usec_t snd_tuned_us;       /* when it was last lowered for lack of memory */
 	bool fin_sent, fin_acked;  /* our DATA_FIN, at queue.end */
 	uint8_t fin_tries;
 	usec_t fin_resend_us;      /* DATA_FIN is repeated then */

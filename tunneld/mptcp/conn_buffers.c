@@ -2,7 +2,11 @@
 /*
  * How many bytes a connection may hold: its send queue and its receive window follow what all its paths together carry in
  * the longest round trip. Pages are taken as bytes come and given back as they go, so an idle connection holds none whatever
- * its limits are. While the pool is more than half full nobody grows and the large halve, which makes them alike.
+ * its limits are.
+ *
+ * Nobody's limit is above a quarter of what is still free (the dynamic thresholds of Choudhury and Hahne, of shared-memory
+ * switches): one alone may have a fifth of the pool; a thousand settle at the same small part each, and some of it is always
+ * free for who comes next. Limits that are each connection's own matter leave all of the pool to those who came first.
  */
 #include "tunneld/mptcp/conn_internal.h"
 
@@ -10,29 +14,36 @@
 
 enum { ROUND_MIN_US = 5000, /* shortest round of autotuning: a timer's grain is not a measure */ SLACK = 64 * 1024 };
 
-static bool pressed(const struct engine *e) { return e->pool.used_bytes > e->pool.max_bytes / 2; }
-
-static uint64_t most_of(const struct engine *e)
+/* Of max bytes of the pool; a page is the least, so that everybody moves. */
+static uint64_t share(const struct engine *e, uint64_t max)
 {
-	return e->pool.max_bytes / 8 < CONN_WINDOW_MAX ? e->pool.max_bytes / 8 : CONN_WINDOW_MAX;
+	uint64_t most = e->pool.max_bytes / 8 < CONN_WINDOW_MAX ? e->pool.max_bytes / 8 : CONN_WINDOW_MAX;
+	uint64_t free_bytes = e->pool.used_bytes < max ? max - e->pool.used_bytes : 0;
+
+	if (free_bytes / 4 < most)
+		most = free_bytes / 4;
+	return most > PAGE_SIZE_BYTES ? most : PAGE_SIZE_BYTES;
 }
 
-static uint64_t least_of(const struct engine *e)
+/* Writers leave a quarter to what arrives. */
+static uint64_t send_share(const struct engine *e) { return share(e, e->pool.max_bytes / 4 * 3); }
+static uint64_t receive_share(const struct engine *e) { return share(e, e->pool.max_bytes); }
+
+static uint64_t clamped(uint64_t want, uint64_t most)
 {
-	return most_of(e) < CONN_WINDOW_FIRST ? most_of(e) : CONN_WINDOW_FIRST;
+	if (want < CONN_WINDOW_FIRST)
+		want = CONN_WINDOW_FIRST;
+	return want < most ? want : most;
 }
 
-static uint64_t clamped(const struct engine *e, uint64_t want)
+uint64_t conn_send_limit(const struct conn *c)
 {
-	if (want < least_of(e))
-		return least_of(e);
-	return want < most_of(e) ? want : most_of(e);
+	uint64_t most = send_share(c->engine);
+
+	return c->snd_limit < most ? c->snd_limit : most;
 }
 
-/* A round trip in which the pool is short. */
-static uint64_t halved(const struct engine *e, uint64_t limit) { return clamped(e, limit / 2); }
-
-void conn_tune_send(struct conn *c, usec_t now_us)
+void conn_tune_send(struct conn *c)
 {
 	uint64_t cwnd = 0, rate = 0, want;
 	usec_t longest = ROUND_MIN_US;
@@ -45,15 +56,8 @@ void conn_tune_send(struct conn *c, usec_t now_us)
 		if (conn_sub_usable(c->subs[i]) && !conn_sub_avoid(c->subs[i]))
 			longest = usec_max(longest, sf->rtt.srtt_us);
 	}
-	if (pressed(c->engine)) {
-		if (usec_since(now_us, c->snd_tuned_us) < longest)
-			return;
-		c->snd_tuned_us = now_us;
-		c->snd_limit = halved(c->engine, c->snd_limit);
-		return;
-	}
 	/* What quick subflows send while the slowest has its round trip waits for it: RFC 6182 5.3, twice to let it grow. */
-	want = clamped(c->engine, 2 * (rate * longest / USEC_PER_S > cwnd ? rate * longest / USEC_PER_S : cwnd) + SLACK);
+	want = clamped(2 * (rate * longest / USEC_PER_S > cwnd ? rate * longest / USEC_PER_S : cwnd) + SLACK, send_share(c->engine));
 	/* It follows a slower path down only when that is worth while: the measure swings. */
 	if (want > c->snd_limit || want < c->snd_limit / 4)
 		c->snd_limit = want;
@@ -75,16 +79,19 @@ static usec_t longest_rtt(const struct conn *c)
 
 void conn_tune_receive(struct conn *c, usec_t now_us)
 {
-	uint64_t copied = (uint64_t)dsn_diff(c->reorder.read, c->round_start), want;
+	uint64_t copied = (uint64_t)dsn_diff(c->reorder.read, c->round_start), want, most;
 
 	if (usec_since(now_us, c->round_us) < c->round_len_us)
 		return;
 	/* Dynamic right-sizing: twice of what was read in a round trip, so that the window is never the limit. */
 	want = 2 * copied * c->round_len_us / (usec_since(now_us, c->round_us) + 1) + SLACK;
-	if (pressed(c->engine))
-		c->rcv_limit = halved(c->engine, c->rcv_limit);
-	else if (clamped(c->engine, want) > c->rcv_limit)
-		c->rcv_limit = clamped(c->engine, want);
+	most = receive_share(c->engine);
+	want = clamped(want, most);
+	/* Wanting less is not a reason to shrink, the pool's being short is: what was promised already stands (conn_rcv_wnd()). */
+	if (c->rcv_limit > most)
+		c->rcv_limit = most;
+	else if (want > c->rcv_limit)
+		c->rcv_limit = want;
 	c->round_start = c->reorder.read;
 	c->round_us = now_us;
 	c->round_len_us = longest_rtt(c);

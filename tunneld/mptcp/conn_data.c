@@ -66,8 +66,8 @@ void conn_send_progress(struct conn *c, const struct sub *told, struct dsn una, 
 	c->fin_tries = 0;
 	if (c->close_us != USEC_NEVER && c->state != M_TIME_WAIT)
 		c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
-	conn_tune_send(c, now_us);
-	if (c->short_write && conn_room(c) >= c->snd_limit / 4) {
+	conn_tune_send(c);
+	if (c->short_write && conn_room(c) >= conn_send_limit(c) / 4) {
 		c->short_write = false;
 		if (!c->orphan && !c->shutdown)
 			c->tell |= TELL_ROOM;

@@ -455,7 +455,7 @@ static uint64_t backlog(const struct conn *c, uint64_t queued)
 {
 	uint64_t unacked = (uint64_t)dsn_diff(c->queue.end, c->snd_una);
 
-	return c->short_write || unacked > c->snd_limit / 8 * 5 ? SCHED_ENDLESS : queued;
+	return c->short_write || unacked > conn_send_limit(c) / 8 * 5 ? SCHED_ENDLESS : queued;
 }
 
 static bool data_output(struct conn *c, struct action *act, usec_t now_us)

@@ -73,6 +73,7 @@ unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, u
 	if (!n) {
 		c->short_write = true;
 		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
+		engine_deadline_at(c, c->room_us); /* this is a question, not an event after which it would be set */
 	}
 	return n;
 }
