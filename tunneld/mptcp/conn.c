@@ -215,6 +215,7 @@ static void path_unlink(struct sub *s)
 	if (s->path_next)
 		s->path_next->path_prev = s->path_prev;
 	s->path_next = s->path_prev = NULL;
+	path_share_leave(&p->share, s);
 	s->path = PATH_NONE;
 }
 

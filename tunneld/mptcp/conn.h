@@ -74,6 +74,13 @@ struct sub {
 	usec_t third_ack_us;                /* when to repeat the third ACK; USEC_NEVER */
 	uint8_t third_acks;                 /* how often it was */
 	usec_t dead_since_us;               /* since when its path is not up; USEC_NEVER */
+	struct {                            /* path_share.c */
+		uint32_t out;               /* of the path's in_flight */
+		uint32_t grant;             /* bytes it may send now, though the path is full */
+		uint64_t delivered;
+		struct sub *next, *prev;    /* in the row of those who wait */
+		bool waiting;
+	} share;
 	struct sent_map sent;
 	struct mappings mappings;
 	struct { struct ssn seq; struct dsn dsn; uint32_t len; uint16_t segs; } map; /* conn_map.c: what the newest mapping covers */

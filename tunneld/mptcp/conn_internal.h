@@ -82,6 +82,16 @@ void path_learn(const struct sub *s, usec_t now_us);
 /* Bytes a second that a new subflow there may expect, and the round trip that goes with it; 0: nothing is known. */
 uint64_t path_rate_hint(struct engine *e, path_id path, usec_t now_us, usec_t *rtt_us);
 
+/* --- path_share.c --- */
+struct path_share;
+void path_share_open(struct path_share *p);
+/* May new data go on it? If not it stands in the row, and its connection is asked for output when its turn comes. */
+bool path_share_may_send(struct sub *s);
+void path_share_sent(struct sub *s, uint32_t bytes);   /* that many of new data just went */
+void path_share_note(struct sub *s, usec_t now_us);    /* what it has out may have changed */
+void path_share_done(struct sub *s);                   /* its connection has no more to send now: what is left of its turn passes on */
+void path_share_leave(struct path_share *p, struct sub *s); /* it is no longer on that path */
+
 /* --- conn_map.c --- */
 /* Bytes that the subflow's next sequence numbers are promised to by a mapping already told, and from where on. */
 uint32_t conn_map_left(const struct sub *s);

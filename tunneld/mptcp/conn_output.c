@@ -192,6 +192,8 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 
 /* --- data --- */
 
+#define NEW_DATA UINT32_MAX /* in place of the subflow that a reinjection must not go on */
+
 /* What the scheduler sees: of[i] is who v->sub[i] is. */
 struct choice { struct sched_candidate cand[CONN_SUBFLOWS_MAX]; struct sub *of[CONN_SUBFLOWS_MAX]; struct sched_view v; };
 
@@ -261,6 +263,8 @@ static void choices(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t w
 		/* RFC 9293 3.8.6.2.1: no silly small segment because the window is nearly full. */
 		if (sendable < s->sf.snd_mss / 2u && sendable < queued && in_flight)
 			sendable = 0;
+		if (sendable && not_on == NEW_DATA && !path_share_may_send(s))
+			sendable = 0;
 		out->of[v->count] = s;
 		out->cand[v->count++] = (struct sched_candidate){
 			.srtt_us = s->sf.rtt.srtt_us, .rate = subflow_rate(&s->sf), .in_flight = in_flight, .sendable = sendable,
@@ -298,6 +302,7 @@ static bool send_on(struct sub *s, struct dsn from, uint64_t len, bool again, st
 		return false;
 	/* A second copy may be lost like the first: it can be reinjected, too. */
 	sent_map_add(&s->sent, d.seq, took, from, false);
+	path_share_sent(s, again ? 0 : took);
 	if (again) {
 		c->reinjected_bytes += took;
 	} else {
@@ -433,7 +438,7 @@ static bool copies_output(struct conn *c, struct action *act, usec_t now_us)
 	struct dsn limit = dsn_min(c->queue.end, c->snd_edge);
 	struct choice ch;
 
-	choices(c, UINT32_MAX, (uint64_t)dsn_diff(c->queue.end, c->snd_una), (uint64_t)dsn_diff(c->snd_edge, c->snd_una), now_us, &ch);
+	choices(c, NEW_DATA, (uint64_t)dsn_diff(c->queue.end, c->snd_una), (uint64_t)dsn_diff(c->snd_edge, c->snd_una), now_us, &ch);
 	for (unsigned i = 0; i < ch.v.count; i++) {
 		struct sub *s = ch.of[i];
 		struct dsn from = dsn_max(s->copied, c->snd_una), end;
@@ -482,7 +487,7 @@ static bool data_output(struct conn *c, struct action *act, usec_t now_us)
 		window = (int64_t)queued;
 	s = c->burst_sub >= 0 && (c->burst_left || conn_map_left(c->subs[c->burst_sub])) ? c->subs[c->burst_sub] : NULL;
 	if (!s || subflow_sendable(&s->sf, now_us) < s->sf.snd_mss || sent_map_reserve(&s->sent) != ERR_OK) {
-		s = pick(c, UINT32_MAX, backlog(c, queued), (uint64_t)dsn_diff(c->snd_edge, c->snd_nxt), now_us);
+		s = pick(c, NEW_DATA, backlog(c, queued), (uint64_t)dsn_diff(c->snd_edge, c->snd_nxt), now_us);
 		c->burst_sub = -1;
 		for (uint8_t i = 0; s && i < c->sub_count; i++)
 			if (c->subs[i] == s)
@@ -581,7 +586,7 @@ bool conn_output(struct conn *c, struct action *act, usec_t now_us)
 		return true;
 	/* Who would take more now is not at its path's limit. */
 	for (uint8_t i = 0; i < c->sub_count; i++)
-		if (conn_sub_usable(c->subs[i]))
+		if (conn_sub_usable(c->subs[i]) && !c->subs[i]->share.waiting)
 			subflow_app_limited(&c->subs[i]->sf, now_us);
 	/* The last data may have gone just now. */
 	if (conn_fin_ready(c) && !c->fin_sent) {

@@ -2,6 +2,7 @@
 #include "tunneld/mptcp/engine.h"
 
 #include "tunneld/mptcp/convert.h"
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 
 #include <assert.h>
@@ -221,6 +222,7 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 		if (ev->path.gone)
 			return ERR_OK;
 		p->used = true;
+		path_share_open(&p->share);
 		p->peer = ev->path.peer;
 		p->state = PATH_DOWN;
 		p->peer_next = e->peers[p->peer].paths;
@@ -547,6 +549,11 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 		}
 		conn_facts_look(c);
 		engine_ready_pop(e);
+		/* It may make this one ready again, or others. */
+		for (uint8_t i = 0; i < c->sub_count; i++) {
+			path_share_note(c->subs[i], now_us);
+			path_share_done(c->subs[i]);
+		}
 		engine_no_deadline(c);
 		if (c->state != M_CLOSED)
 			engine_deadline_at(c, conn_deadline(c, now_us));

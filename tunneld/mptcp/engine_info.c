@@ -111,6 +111,22 @@ void engine_check(const struct engine *e)
 			assert(c->heap_index != CONN_NOT_IN_HEAP || c->dialling);
 		conn_check(c);
 	}
+	for (uint32_t i = 0; i < e->config.paths_max; i++) {
+		const struct path_share *p = &e->paths[i].share;
+		uint64_t out = 0, granted = 0;
+		uint32_t busy = 0;
+
+		if (!e->paths[i].used)
+			continue;
+		for (const struct sub *s = e->paths[i].subs; s; s = s->path_next) {
+			out += s->share.out;
+			busy += s->share.out != 0;
+			granted += s->share.grant;
+		}
+		assert(out == p->in_flight && busy == p->busy && granted == p->granted);
+		/* Nobody waits in vain. */
+		assert(!p->first || p->busy || p->granted);
+	}
 	assert(conns == e->conn_count && subs == e->sub_count);
 	assert(pages * PAGE_SIZE_BYTES == e->pool.used_bytes && e->pool.used_bytes <= e->pool.max_bytes);
 	for (uint32_t i = 1; i <= e->heap_count; i++) {

@@ -9,6 +9,19 @@
 enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535, OLD_SYNS = 512, ENGINE_ANNOUNCES = 64 };
 #define PATH_NONE UINT32_MAX
 
+/* path_share.c: what all subflows of a path together may have out there. */
+struct path_share {
+	uint64_t in_flight, delivered; /* bytes: sums over its subflows */
+	uint32_t busy;            /* subflows with something out */
+	uint64_t granted;         /* bytes that those who had their turn may yet send */
+	struct sub *first, *last; /* the row of those who wait */
+	bool limited;             /* somebody waited since the last look */
+	uint64_t rate, rate_before; /* most bytes a second of this, of the last stretch of time */
+	usec_t min_rtt_us, min_rtt_before_us;
+	uint64_t sample_delivered;
+	usec_t sample_us, remember_us;
+};
+
 struct path {
 	bool used, backup, may_initiate, probe_wanted;
 	enum path_state state;
@@ -29,6 +42,7 @@ struct path {
 	bool news_wanted;         /* some subflow of it may be waiting for news: without any, a probe's answer walks over none */
 	uint64_t learnt_rate;     /* path_memory.c: bytes a second that the last subflow had, its round trip, and when */
 	usec_t learnt_rtt_us, learnt_us;
+	struct path_share share;
 	struct path_ports *ports; /* plain form; NULL until the first is used */
 };
 

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections that share a path share its fate: one UDP flow, one bottleneck. Each has a congestion window of its own, but
+ * a thousand of them, none below its few segments, would stand in the queue together, and who came first would keep what it
+ * has for as long as nobody's window says otherwise. So where two or more have data out on a path, all together may have out
+ * there twice what the path carries in a round trip, and some for the hosts' own pauses (the congestion manager of RFC 3124
+ * shares out one window in this way); who finds it full waits in a row, and the row is served in turn.
+ *
+ * One alone is not held at all, nor are retransmissions, reinjections, and what carries no data.
+ *
+ * Cost: some additions for each event of a subflow, nothing for each other subflow.
+ */
+#include "tunneld/mptcp/conn_internal.h"
+
+#include "tunneld/mptcp/engine_state.h"
+
+enum {
+	TURN_BYTES = 32 * 1024,        /* what the next in the row may send before the others have their turn */
+	LIMIT_LEAST = 256 * 1024,
+};
+#define PAUSE_US    (10 * USEC_PER_MS)  /* of a host: its scheduler's slices, batches of datagrams */
+#define SAMPLE_US   (10 * USEC_PER_MS)
+#define REMEMBER_US (2 * USEC_PER_S)
+
+static uint64_t rate_of(const struct path_share *p) { return p->rate > p->rate_before ? p->rate : p->rate_before; }
+
+static usec_t min_rtt_of(const struct path_share *p) { return usec_min(p->min_rtt_us, p->min_rtt_before_us); }
+
+/* Bytes that all together may have out. */
+static uint64_t limit_of(const struct path_share *p)
+{
+	uint64_t rate = rate_of(p), limit;
+
+	if (p->busy < 2 || !rate || min_rtt_of(p) == USEC_NEVER)
+		return UINT64_MAX;
+	limit = rate * (2 * min_rtt_of(p) + PAUSE_US) / USEC_PER_S;
+	return limit > LIMIT_LEAST ? limit : LIMIT_LEAST;
+}
+
+static bool full(const struct path_share *p) { return p->in_flight + p->granted >= limit_of(p); }
+
+/* --- the row --- */
+
+static void row_leave(struct path_share *p, struct sub *s)
+{
+	if (s->share.waiting) {
+		*(s->share.prev ? &s->share.prev->share.next : &p->first) = s->share.next;
+		*(s->share.next ? &s->share.next->share.prev : &p->last) = s->share.prev;
+		s->share.next = s->share.prev = NULL;
+		s->share.waiting = false;
+	}
+	p->granted -= s->share.grant;
+	s->share.grant = 0;
+}
+
+static void row_join(struct path_share *p, struct sub *s)
+{
+	s->share.waiting = true;
+	s->share.prev = p->last;
+	s->share.next = NULL;
+	*(p->last ? &p->last->share.next : &p->first) = s;
+	p->last = s;
+}
+
+static void row_serve(struct path_share *p)
+{
+	while (p->first && !full(p)) {
+		struct sub *s = p->first;
+
+		row_leave(p, s);
+		s->share.grant = TURN_BYTES;
+		p->granted += TURN_BYTES;
+		engine_ready(s->conn);
+	}
+}
+
+bool path_share_may_send(struct sub *s)
+{
+	struct path *path = engine_path(s->conn->engine, s->path);
+	struct path_share *p = path ? &path->share : NULL;
+
+	if (!p || s->share.grant || (!p->first && !full(p)))
+		return true;
+	if (!s->share.waiting) {
+		count(s->conn->engine->counters, CNT_PathShareWaits);
+		row_join(p, s);
+		p->limited = true;
+	}
+	return false;
+}
+
+/* --- what is out, and what arrives --- */
+
+static void learn(struct path_share *p, const struct sub *s, usec_t now_us)
+{
+	usec_t took = usec_since(now_us, p->sample_us);
+
+	if (s->sf.rtt.min_rtt_us)
+		p->min_rtt_us = usec_min(p->min_rtt_us, s->sf.rtt.min_rtt_us);
+	if (took < usec_max(SAMPLE_US, s->sf.rtt.min_rtt_us))
+		return;
+	if ((p->delivered - p->sample_delivered) * USEC_PER_S / took > p->rate)
+		p->rate = (p->delivered - p->sample_delivered) * USEC_PER_S / took;
+	p->sample_us = now_us;
+	p->sample_delivered = p->delivered;
+	if (usec_since(now_us, p->remember_us) < REMEMBER_US)
+		return;
+	/* What it carried while nobody wanted more says nothing of what it could. */
+	p->rate_before = p->limited ? p->rate : rate_of(p);
+	p->min_rtt_before_us = p->min_rtt_us;
+	p->rate = 0;
+	p->min_rtt_us = USEC_NEVER;
+	p->limited = false;
+	p->remember_us = now_us;
+}
+
+void path_share_sent(struct sub *s, uint32_t bytes)
+{
+	struct path *path = engine_path(s->conn->engine, s->path);
+	uint32_t used = bytes < s->share.grant ? bytes : s->share.grant;
+
+	if (!path)
+		return;
+	s->share.grant -= used;
+	path->share.granted -= used;
+	path_share_note(s, s->conn->engine->now_us);
+}
+
+void path_share_note(struct sub *s, usec_t now_us)
+{
+	struct path *path = engine_path(s->conn->engine, s->path);
+	struct path_share *p = path ? &path->share : NULL;
+	uint32_t out = s->sf.board.in_flight;
+	bool less = out < s->share.out;
+
+	if (!p)
+		return;
+	p->in_flight += out;
+	p->in_flight -= s->share.out;
+	p->busy += out && !s->share.out;
+	p->busy -= !out && s->share.out;
+	s->share.out = out;
+	if (s->sf.delivered != s->share.delivered) {
+		p->delivered += s->sf.delivered - s->share.delivered;
+		s->share.delivered = s->sf.delivered;
+		learn(p, s, now_us);
+	}
+	if (less)
+		row_serve(p);
+}
+
+void path_share_done(struct sub *s)
+{
+	struct path *path = engine_path(s->conn->engine, s->path);
+
+	if (!path || !s->share.grant)
+		return;
+	path->share.granted -= s->share.grant;
+	s->share.grant = 0;
+	row_serve(&path->share);
+}
+
+void path_share_open(struct path_share *p) { *p = (struct path_share){ .min_rtt_us = USEC_NEVER, .min_rtt_before_us = USEC_NEVER }; }
+
+void path_share_leave(struct path_share *p, struct sub *s)
+{
+	row_leave(p, s);
+	p->in_flight -= s->share.out;
+	p->busy -= s->share.out != 0;
+	s->share.out = 0;
+	row_serve(p);
+}
