@@ -78,8 +78,11 @@ struct sub {
 		uint32_t out;               /* of the path's in_flight */
 		uint32_t grant;             /* bytes it may send now, though the path is full */
 		uint64_t delivered;
-		struct sub *next, *prev;    /* in the row of those who wait */
+		struct sub *next, *prev;    /* in a row of those who wait */
 		bool waiting;
+		uint8_t row;
+		usec_t since_us;            /* waits */
+		usec_t passed_us;           /* when it made no use of its turn; 0: never */
 	} share;
 	struct sent_map sent;
 	struct mappings mappings;

@@ -614,6 +614,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 		/* One whose path went is looked at again when it has been away for long. */
 		if (s->dead_since_us != USEC_NEVER && c->sub_count > 1 && s->dead_since_us + DROP_LOOK_US > now_us)
 			at = usec_min(at, s->dead_since_us + DROP_LOOK_US);
+		at = usec_min(at, path_share_deadline(s));
 		if (data && conn_sub_usable(s) && s->sf.pace_next_us > now_us)
 			at = usec_min(at, s->sf.pace_next_us);
 	}

@@ -125,7 +125,7 @@ void engine_check(const struct engine *e)
 		}
 		assert(out == p->in_flight && busy == p->busy && granted == p->granted);
 		/* Nobody waits in vain. */
-		assert(!p->first || p->busy || p->granted);
+		assert(!(p->row[0].first || p->row[1].first) || p->busy || p->granted);
 	}
 	assert(conns == e->conn_count && subs == e->sub_count);
 	assert(pages * PAGE_SIZE_BYTES == e->pool.used_bytes && e->pool.used_bytes <= e->pool.max_bytes);

@@ -14,7 +14,7 @@ struct path_share {
 	uint64_t in_flight, delivered; /* bytes: sums over its subflows */
 	uint32_t busy;            /* subflows with something out */
 	uint64_t granted;         /* bytes that those who had their turn may yet send */
-	struct sub *first, *last; /* the row of those who wait */
+	struct { struct sub *first, *last; } row[2]; /* those who wait: ROW_FAIR, ROW_OVER */
 	bool limited;             /* somebody waited since the last look */
 	uint64_t rate, rate_before; /* most bytes a second of this, of the last stretch of time */
 	usec_t min_rtt_us, min_rtt_before_us;

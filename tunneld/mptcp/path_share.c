@@ -2,9 +2,10 @@
 /*
  * Connections that share a path share its fate: one UDP flow, one bottleneck. Each has a congestion window of its own, but
  * a thousand of them, none below its few segments, would stand in the queue together, and who came first would keep what it
- * has for as long as nobody's window says otherwise. So where two or more have data out on a path, all together may have out
- * there twice what the path carries in a round trip, and some for the hosts' own pauses (the congestion manager of RFC 3124
- * shares out one window in this way); who finds it full waits in a row, and the row is served in turn.
+ * has for as long as nobody's window says otherwise. So where two or more have data out on a path, what the path carries in a
+ * round trip, and in the hosts' own pauses, is shared out, as the congestion manager of RFC 3124 does it: an equal part is
+ * everybody's from the start; who has more than that waits while that much is out in all, and everybody waits while twice
+ * that much is. Those who wait are served in turn.
  *
  * One alone is not held at all, nor are retransmissions, reinjections, and what carries no data.
  *
@@ -14,9 +15,10 @@
 
 #include "tunneld/mptcp/engine_state.h"
 
+enum { ROW_FAIR, ROW_OVER /* who has out more than his part of what is enough */ };
 enum {
-	TURN_BYTES = 32 * 1024,        /* what the next in the row may send before the others have their turn */
-	LIMIT_LEAST = 256 * 1024,
+	TURN_BYTES = 16 * 1024,        /* what the next in the row may send before the others have their turn */
+	LIMIT_LEAST = 32 * 1024,
 };
 #define PAUSE_US    (10 * USEC_PER_MS)  /* of a host: its scheduler's slices, batches of datagrams */
 #define SAMPLE_US   (10 * USEC_PER_MS)
@@ -26,26 +28,32 @@ static uint64_t rate_of(const struct path_share *p) { return p->rate > p->rate_b
 
 static usec_t min_rtt_of(const struct path_share *p) { return usec_min(p->min_rtt_us, p->min_rtt_before_us); }
 
-/* Bytes that all together may have out. */
-static uint64_t limit_of(const struct path_share *p)
-{
-	uint64_t rate = rate_of(p), limit;
+/* There are several, and enough is known. */
+static bool shared(const struct path_share *p) { return p->busy >= 2 && rate_of(p) && min_rtt_of(p) != USEC_NEVER; }
 
-	if (p->busy < 2 || !rate || min_rtt_of(p) == USEC_NEVER)
+/* What keeps the path busy: with that out, who has more than his part gives way. */
+static uint64_t enough_of(const struct path_share *p) { return rate_of(p) * (min_rtt_of(p) + PAUSE_US / 2) / USEC_PER_S; }
+
+/* Bytes that those of a row may bring the path up to. */
+static uint64_t limit_of(const struct path_share *p, unsigned row)
+{
+	uint64_t limit;
+
+	if (!shared(p))
 		return UINT64_MAX;
-	limit = rate * (2 * min_rtt_of(p) + PAUSE_US) / USEC_PER_S;
+	limit = row == ROW_OVER ? enough_of(p) : 2 * enough_of(p);
 	return limit > LIMIT_LEAST ? limit : LIMIT_LEAST;
 }
 
-static bool full(const struct path_share *p) { return p->in_flight + p->granted >= limit_of(p); }
+static bool full(const struct path_share *p, unsigned row) { return p->in_flight + p->granted >= limit_of(p, row); }
 
-/* --- the row --- */
+/* --- the rows --- */
 
 static void row_leave(struct path_share *p, struct sub *s)
 {
 	if (s->share.waiting) {
-		*(s->share.prev ? &s->share.prev->share.next : &p->first) = s->share.next;
-		*(s->share.next ? &s->share.next->share.prev : &p->last) = s->share.prev;
+		*(s->share.prev ? &s->share.prev->share.next : &p->row[s->share.row].first) = s->share.next;
+		*(s->share.next ? &s->share.next->share.prev : &p->row[s->share.row].last) = s->share.prev;
 		s->share.next = s->share.prev = NULL;
 		s->share.waiting = false;
 	}
@@ -53,37 +61,54 @@ static void row_leave(struct path_share *p, struct sub *s)
 	s->share.grant = 0;
 }
 
-static void row_join(struct path_share *p, struct sub *s)
+static void row_join(struct path_share *p, struct sub *s, unsigned row)
 {
 	s->share.waiting = true;
-	s->share.prev = p->last;
+	s->share.since_us = s->conn->engine->now_us;
+	s->share.row = (uint8_t)row;
+	s->share.prev = p->row[row].last;
 	s->share.next = NULL;
-	*(p->last ? &p->last->share.next : &p->first) = s;
-	p->last = s;
+	*(p->row[row].last ? &p->row[row].last->share.next : &p->row[row].first) = s;
+	p->row[row].last = s;
 }
 
-static void row_serve(struct path_share *p)
+static void rows_serve(struct path_share *p)
 {
-	while (p->first && !full(p)) {
-		struct sub *s = p->first;
+	for (unsigned row = ROW_FAIR; row <= ROW_OVER; row++)
+		while (p->row[row].first && !full(p, row)) {
+			struct sub *s = p->row[row].first;
 
-		row_leave(p, s);
-		s->share.grant = TURN_BYTES;
-		p->granted += TURN_BYTES;
-		engine_ready(s->conn);
-	}
+			/* It had its turn a moment ago and did not want it: the clock will ask it again. */
+			if (s->share.passed_us == s->conn->engine->now_us)
+				break;
+			row_leave(p, s);
+			s->share.grant = TURN_BYTES;
+			p->granted += TURN_BYTES;
+			engine_ready(s->conn);
+		}
+}
+
+static unsigned row_of(const struct path_share *p, const struct sub *s)
+{
+	return s->share.out > enough_of(p) / p->busy ? ROW_OVER : ROW_FAIR;
 }
 
 bool path_share_may_send(struct sub *s)
 {
 	struct path *path = engine_path(s->conn->engine, s->path);
 	struct path_share *p = path ? &path->share : NULL;
+	unsigned row;
 
-	if (!p || s->share.grant || (!p->first && !full(p)))
+	if (!p || s->share.grant || !shared(p))
 		return true;
+	row = row_of(p, s);
+	if (!full(p, row) && (!p->row[row].first || (s->share.waiting && s->conn->engine->now_us >= s->share.since_us + PAUSE_US))) {
+		row_leave(p, s);
+		return true;
+	}
 	if (!s->share.waiting) {
 		count(s->conn->engine->counters, CNT_PathShareWaits);
-		row_join(p, s);
+		row_join(p, s, row);
 		p->limited = true;
 	}
 	return false;
@@ -145,8 +170,23 @@ void path_share_note(struct sub *s, usec_t now_us)
 		s->share.delivered = s->sf.delivered;
 		learn(p, s, now_us);
 	}
-	if (less)
-		row_serve(p);
+	if (shared(p))
+		subflow_fair_share(&s->sf, (uint32_t)(enough_of(p) / p->busy), rate_of(p) / p->busy);
+	else
+		subflow_fair_share(&s->sf, 0, 0);
+	if (!less)
+		return;
+	/* What it had too much of has arrived. */
+	if (s->share.waiting && s->share.row == ROW_OVER && shared(p) && row_of(p, s) == ROW_FAIR) {
+		row_leave(p, s);
+		row_join(p, s, ROW_FAIR);
+	}
+	rows_serve(p);
+}
+
+usec_t path_share_deadline(const struct sub *s)
+{
+	return s->share.waiting ? usec_max(s->share.since_us, s->conn->engine->now_us) + PAUSE_US : USEC_NEVER;
 }
 
 void path_share_done(struct sub *s)
@@ -155,9 +195,11 @@ void path_share_done(struct sub *s)
 
 	if (!path || !s->share.grant)
 		return;
+	if (s->share.grant == TURN_BYTES)
+		s->share.passed_us = s->conn->engine->now_us;
 	path->share.granted -= s->share.grant;
 	s->share.grant = 0;
-	row_serve(&path->share);
+	rows_serve(&path->share);
 }
 
 void path_share_open(struct path_share *p) { *p = (struct path_share){ .min_rtt_us = USEC_NEVER, .min_rtt_before_us = USEC_NEVER }; }
@@ -168,5 +210,5 @@ void path_share_leave(struct path_share *p, struct sub *s)
 	p->in_flight -= s->share.out;
 	p->busy -= s->share.out != 0;
 	s->share.out = 0;
-	row_serve(p);
+	rows_serve(p);
 }

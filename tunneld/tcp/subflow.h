@@ -158,6 +158,8 @@ struct subflow {
 	uint32_t prr_delivered, prr_out, prr_flight_size;
 	uint32_t undo_retransmits;     /* of this recovery, or the last, not yet known to have been needless */
 	uint64_t delivered;            /* bytes the peer has in all, SACKed ones included */
+	uint32_t fair_cwnd;            /* see subflow_fair_share() */
+	uint64_t fair_rate;
 	usec_t delivered_us, first_sent_us; /* when the newest delivered one arrived, and when it was sent */
 	uint64_t app_limited_until;    /* `delivered` of the last segment that went while there was too little to send; 0: none */
 	uint64_t lost_total;           /* bytes that RACK or SACK thought lost */
@@ -253,6 +255,12 @@ uint32_t subflow_send(struct subflow *sf, uint32_t len, uint64_t tag, bool push,
 
 /* How many of them can go at once, pacing allowing, with no other event between. */
 uint32_t subflow_burst(const struct subflow *sf, usec_t now_us);
+/*
+ * Its part of what all on its path share, bytes and bytes a second: new data may go up to that, whatever its controller has
+ * found out for itself by now, unless it has lost something. 0: it shares with nobody. The owner sees to it that all together
+ * do not have out more than the path carries.
+ */
+void subflow_fair_share(struct subflow *sf, uint32_t cwnd, uint64_t rate);
 /* The owner has no more for it now, though it would take some: rate samples until then do not show the path's limit. */
 void subflow_app_limited(struct subflow *sf, usec_t now_us);
 /* Bytes a second that it carries, as far as known; 0: not known. */

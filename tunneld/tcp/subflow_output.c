@@ -152,10 +152,29 @@ void subflow_update_pacing(struct subflow *sf)
 	sf->cc.pacing_rate = sf->cc.cwnd < sf->cc.ssthresh ? 2 * rate : rate + rate / 4;
 }
 
+void subflow_fair_share(struct subflow *sf, uint32_t cwnd, uint64_t rate)
+{
+	sf->fair_cwnd = cwnd;
+	sf->fair_rate = rate;
+}
+
+static uint32_t window_of(const struct subflow *sf)
+{
+	return sf->fair_cwnd > sf->cc.cwnd && !sf->in_recovery && !sf->in_rto_recovery ? sf->fair_cwnd : sf->cc.cwnd;
+}
+
+/* Bytes a second; 0: not paced (yet). */
+static uint64_t pace_of(const struct subflow *sf)
+{
+	uint64_t rate = sf->cc.pacing_rate;
+
+	return rate && sf->fair_rate > rate && !sf->in_recovery && !sf->in_rto_recovery ? sf->fair_rate : rate;
+}
+
 /* How much time's worth goes at once. */
 static usec_t batch_us(const struct subflow *sf)
 {
-	uint64_t rate = sf->cc.pacing_rate;
+	uint64_t rate = pace_of(sf);
 	usec_t batch = usec_min(BATCH_US, BATCH_BYTES * USEC_PER_S / rate), one = sf->cc.mss * USEC_PER_S / rate;
 
 	batch = usec_max(batch, usec_min(BATCH_LONG_US, BATCH_SEGS_GOOD * one));
@@ -164,7 +183,7 @@ static usec_t batch_us(const struct subflow *sf)
 
 static void pace(struct subflow *sf, uint32_t len, usec_t now_us)
 {
-	uint64_t rate = sf->cc.pacing_rate;
+	uint64_t rate = pace_of(sf);
 	usec_t batch, most, earliest;
 
 	if (!rate || sf->bytes_sent <= UNPACED_SEGS * (uint64_t)sf->cc.mss)
@@ -375,15 +394,15 @@ enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t 
 
 uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us)
 {
-	uint32_t flight = sf->board.in_flight, used = (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una), room;
+	uint32_t flight = sf->board.in_flight, used = (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una), cwnd = window_of(sf), room;
 
 	if ((sf->state != SF_ESTABLISHED && sf->state != SF_CLOSE_WAIT) || sf->fin_queued || sf->board.lost_segs)
 		return 0;
-	if (flight >= sf->cc.cwnd || paced_out(sf, now_us))
+	if (flight >= cwnd || paced_out(sf, now_us))
 		return 0;
 	if (used >= sf->snd_wnd)
 		return sf->window_probe_byte && !used;
-	room = sf->cc.cwnd - flight;
+	room = cwnd - flight;
 	if (room < sf->snd_mss)
 		room = sf->snd_mss; /* windows count whole segments: no small one because of a remainder */
 	return room < sf->snd_wnd - used ? room : sf->snd_wnd - used;
@@ -392,7 +411,7 @@ uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us)
 uint32_t subflow_burst(const struct subflow *sf, usec_t now_us)
 {
 	uint32_t sendable = subflow_sendable(sf, now_us);
-	uint64_t rate = sf->cc.pacing_rate, paced;
+	uint64_t rate = pace_of(sf), paced;
 	usec_t since;
 
 	if (!rate || sf->bytes_sent <= UNPACED_SEGS * (uint64_t)sf->cc.mss)
