@@ -265,7 +265,7 @@ void plan_of_seed(struct plan *p, uint64_t seed)
 	p->clients = rnd_percent(&r, 15) ? 2 : 1;
 	for (unsigned c = 0; c < p->clients; c++)
 		p->paths[c] = rnd_percent(&r, 55) ? 2 : (unsigned)rnd_range(&r, 1, PATHS_MAX);
-	p->streams = rnd_percent(&r, 40) ? 1 : (unsigned)rnd_range(&r, 1, STREAMS_MAX);
+	p->streams = rnd_percent(&r, 40) ? 1 : (unsigned)rnd_range(&r, 1, RANDOM_STREAMS_MAX);
 	if (rnd_percent(&r, 70))
 		horizon = rnd_log(&r, USEC_PER_S / 10, 40 * USEC_PER_S);
 	faults = horizon ? (unsigned)rnd_log(&r, 1, 15) : 0;

@@ -7,7 +7,7 @@
 #include "tests/sim/middlebox.h"
 #include "tunneld/mptcp/engine.h"
 
-enum { CLIENTS_MAX = 2, PATHS_MAX = 4, STREAMS_MAX = 8, FAULTS_MAX = 256 };
+enum { CLIENTS_MAX = 2, PATHS_MAX = 4, STREAMS_MAX = 40, RANDOM_STREAMS_MAX = 8, FAULTS_MAX = 256 };
 
 /* How an application at one end behaves. */
 struct end_plan {

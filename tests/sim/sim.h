@@ -149,7 +149,7 @@ struct result {
 	unsigned opened, clean;  /* streams that opened; that ended in order with every byte */
 	/* scenarios */
 	usec_t first_us, last_us, gap_us;
-	uint64_t delivered_of[CLIENTS_MAX];
+	uint64_t delivered_of[CLIENTS_MAX], delivered_stream[STREAMS_MAX];
 	uint64_t retransmitted, reinjected;
 	/* stories: the client's and the server's end of the first stream; what is left of connections */
 	struct { enum end_death death; enum open_result why; uint64_t consumed; } ends[2];

@@ -629,6 +629,8 @@ static void collect(struct world *w, struct result *out)
 	out->last_us = w->last_data_us;
 	out->gap_us = w->gap_us;
 	memcpy(out->delivered_of, w->delivered_of, sizeof out->delivered_of);
+	for (unsigned i = 0; i < w->plan->streams; i++)
+		out->delivered_stream[i] = w->streams[i].client.offered + w->streams[i].gateway[0].offered;
 	for (unsigned i = 0; i <= w->plan->clients; i++) {
 		out->segments += w->hosts[i].segments;
 		out->payload_bytes += w->hosts[i].payload_bytes;
