@@ -67,6 +67,11 @@ static uint16_t payload_of(uint32_t mtu, const struct addr *local)
 	return (uint16_t)(mtu - header > 65000 ? 65000 : mtu - header);
 }
 
+const char *plain_path_name(const struct daemon *d, path_id id)
+{
+	return id < PLAIN_PATHS_MAX && d->plain->paths[id].used ? d->plain->paths[id].name : NULL;
+}
+
 static void path_tell(struct daemon *d, path_id id, bool gone)
 {
 	const struct plain_path *p = &d->plain->paths[id];

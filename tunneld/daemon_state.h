@@ -139,6 +139,7 @@ void plain_refresh(struct daemon *d); /* interfaces or addresses have changed */
 void plain_segment(struct daemon *d, const struct action *act);
 void plain_port_free(struct daemon *d, const struct action *act);
 void plain_flush(struct daemon *d);
+const char *plain_path_name(const struct daemon *d, path_id id); /* NULL: none such */
 /* Do connects to that destination go out in plain form? */
 bool plain_connects(const struct daemon *d, const struct addr *destination);
 /* Where what was opened towards that address of ours is forwarded to; NULL: nowhere. */

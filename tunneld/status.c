@@ -15,6 +15,31 @@ static json_t *peer_name(const struct daemon *d, peer_id peer)
 	return json_string(peer < d->peers_max && d->peers[peer].kind != PEER_NONE ? d->peers[peer].name : "");
 }
 
+/* --- both engines --- */
+
+uint32_t status_plain_connections(const struct daemon *d)
+{
+	struct engine_stats s = { 0 };
+
+	if (d->plain_engine)
+		engine_stats(d->plain_engine, &s);
+	return s.connections;
+}
+
+void status_engine_stats(const struct daemon *d, struct engine_stats *out)
+{
+	struct engine_stats plain = { 0 };
+
+	engine_stats(d->engine, out);
+	if (d->plain_engine)
+		engine_stats(d->plain_engine, &plain);
+	out->connections += plain.connections;
+	out->subflows += plain.subflows;
+	out->paths += plain.paths;
+	out->memory_used += plain.memory_used;
+	out->memory_max += plain.memory_max;
+}
+
 /* --- connections --- */
 
 /* As mptcp/backup.h adds them up. */
@@ -31,15 +56,17 @@ static json_t *score_parts(const struct score *s)
 	return o;
 }
 
-static json_t *subflow(struct daemon *d, const struct subflow_info *s)
+static json_t *subflow(struct daemon *d, const struct engine *engine, const struct subflow_info *s)
 {
 	json_t *o = json_object();
-	const struct path_end *e = paths_by_id(d->paths, s->path);
+	bool plain = engine == d->plain_engine;
+	const struct path_end *e = plain ? NULL : paths_by_id(d->paths, s->path);
 	/* The engine's ports are the virtual ones inside the sealed datagram, RFC 9293's; the addresses are the path's. */
-	struct addr local = e ? e->local : (struct addr){ 0 }, remote = e ? e->remote : (struct addr){ 0 };
+	struct addr local = e ? e->local : s->local, remote = e ? e->remote : s->remote;
+	const char *name = plain ? plain_path_name(d, s->path) : e ? e->name : NULL;
 
 	json_set(o, "id", json_number_of(s->id));
-	json_set(o, "path", e ? json_string(e->name) : json_null());
+	json_set(o, "path", name ? json_string(name) : json_null());
 	json_set(o, "local", json_address(&local));
 	json_set(o, "remote", json_address(&remote));
 	json_set(o, "local_port", json_number_of(s->local_port));
@@ -70,25 +97,27 @@ static json_t *subflow(struct daemon *d, const struct subflow_info *s)
 	return o;
 }
 
-static const struct flow *flow_of(const struct daemon *d, const struct conn_info *c)
+static const struct flow *flow_of(const struct daemon *d, const struct engine *engine, const struct conn_info *c)
 {
 	uint32_t index = (uint32_t)c->host;
 	const struct flow *f = index < d->config->connections_max ? &d->flows[index] : NULL;
 
-	return f && f->state != FLOW_FREE && f->conn == c->conn ? f : NULL;
+	return f && f->state != FLOW_FREE && f->engine == engine && f->conn == c->conn ? f : NULL;
 }
 
-static json_t *connection(struct daemon *d, const struct conn_info *c)
+static json_t *connection(struct daemon *d, const struct engine *engine, const struct conn_info *c)
 {
 	json_t *o = json_object(), *subflows = json_array();
-	const struct flow *f = flow_of(d, c);
+	const struct flow *f = flow_of(d, engine, c);
+	bool plain = engine == d->plain_engine;
 	struct subflow_info s;
 
 	json_set(o, "token", json_token(c->token));
 	json_set(o, "remote_token", json_token(c->remote_token));
 	json_set(o, "state", json_string(c->state));
 	json_set(o, "role", json_string(c->client ? "client" : "gateway"));
-	json_set(o, "peer", peer_name(d, c->peer));
+	json_set(o, "encapsulation", json_string(plain ? "plain" : "sealed"));
+	json_set(o, "peer", plain ? json_string("") : peer_name(d, c->peer)); /* anybody */
 	json_set(o, "destination", json_address(&c->destination));
 	if (f && f->pid) {
 		json_set(o, "pid", json_number_of((uint64_t)f->pid));
@@ -109,37 +138,50 @@ static json_t *connection(struct daemon *d, const struct conn_info *c)
 	json_set(o, "snd_buffer", json_number_of(c->snd_buffer));
 	json_set(o, "rcv_buffer", json_number_of(c->rcv_buffer));
 	for (uint32_t i = 0; i < c->subflow_count; i++)
-		if (engine_subflow_info(d->engine, c->conn, i, &s) == ERR_OK)
-			json_array_append_new(subflows, subflow(d, &s));
+		if (engine_subflow_info(engine, c->conn, i, &s) == ERR_OK)
+			json_array_append_new(subflows, subflow(d, engine, &s));
 	json_set(o, "subflows", subflows);
 	return o;
 }
 
+/* The cursor is a connection's id, those of the sealed engine first. */
 static json_t *next_connection(struct pieces *p)
 {
+	const uint64_t plain = UINT64_C(1) << 32;
+	struct daemon *d = p->daemon;
 	struct conn_info c;
+	conn_id id;
 
-	do {
-		p->cursor = engine_next_conn(p->daemon->engine, (conn_id)p->cursor);
-		if (!p->cursor)
-			return NULL;
-	} while (engine_conn_info(p->daemon->engine, (conn_id)p->cursor, &c) != ERR_OK);
-	return connection(p->daemon, &c);
+	while (!(p->cursor & plain)) {
+		p->cursor = id = engine_next_conn(d->engine, (conn_id)p->cursor);
+		if (!id)
+			p->cursor = plain;
+		else if (engine_conn_info(d->engine, id, &c) == ERR_OK)
+			return connection(d, d->engine, &c);
+	}
+	while (d->plain_engine && (id = engine_next_conn(d->plain_engine, (conn_id)p->cursor))) {
+		p->cursor = plain | id;
+		if (engine_conn_info(d->plain_engine, id, &c) == ERR_OK)
+			return connection(d, d->plain_engine, &c);
+	}
+	return NULL;
 }
 
 static const struct pieces_section connection_sections[] = { { "connections", next_connection }, { NULL, NULL } };
 
 static json_t *connection_by_token(struct daemon *d, const char *text)
 {
+	struct engine *const engines[] = { d->engine, d->plain_engine };
 	char *end;
 	unsigned long token = strtoul(text, &end, 16);
 	struct conn_info c;
 
 	if (strlen(text) != 8 || *end)
 		return NULL;
-	if (engine_conn_info(d->engine, engine_conn_of_token(d->engine, (uint32_t)token), &c) != ERR_OK)
-		return NULL;
-	return connection(d, &c);
+	for (unsigned i = 0; i < sizeof engines / sizeof *engines; i++)
+		if (engines[i] && engine_conn_info(engines[i], engine_conn_of_token(engines[i], (uint32_t)token), &c) == ERR_OK)
+			return connection(d, engines[i], &c);
+	return NULL;
 }
 
 /* --- paths, peers --- */
@@ -287,7 +329,7 @@ static json_t *status(struct daemon *d)
 	json_t *o = json_object(), *roles = json_array();
 	peer_id gateway;
 
-	engine_stats(d->engine, &s);
+	status_engine_stats(d, &s);
 	if (d->config->client)
 		json_array_append_new(roles, json_string("client"));
 	if (d->config->gateway)
@@ -299,6 +341,7 @@ static json_t *status(struct daemon *d)
 	json_set(o, "ending", json_boolean(d->ending));
 	json_set(o, "ready", json_boolean(d->config->client ? net_gateway(d, &gateway) : !d->ending));
 	json_set(o, "connections", json_number_of(s.connections));
+	json_set(o, "plain_connections", json_number_of(status_plain_connections(d)));
 	json_set(o, "connections_max", json_number_of(d->config->connections_max));
 	json_set(o, "waiting", json_number_of(d->flow_states[FLOW_WAITING]));
 	json_set(o, "dialling", json_number_of(d->flow_states[FLOW_DIALLING]));

@@ -49,4 +49,8 @@ extern const struct pieces_section status_fault_sections[];
 /* status_metrics.c */
 bool status_metrics(struct daemon *d, struct http_answer *out);
 
+/* Of both engines together. */
+void status_engine_stats(const struct daemon *d, struct engine_stats *out);
+uint32_t status_plain_connections(const struct daemon *d);
+
 #endif

@@ -106,7 +106,7 @@ static void process(struct metrics *m)
 	struct engine_stats s;
 	unsigned ready = 0, peers = 0;
 
-	engine_stats(d->engine, &s);
+	status_engine_stats(d, &s);
 	for (peer_id i = 0; i < d->peers_max; i++) {
 		peers += d->peers[i].kind != PEER_NONE;
 		ready += d->peers[i].kind != PEER_NONE && seal_ready(d->seal, i, d->now_us);
@@ -115,6 +115,7 @@ static void process(struct metrics *m)
 	put(m, "plait_build{version=\"%s\"} 1\n", PLAIT_VERSION);
 	gauge(m, "plait_uptime_seconds", "seconds", "since the start", (double)usec_since(d->now_us, d->started_us) / 1e6);
 	gauge(m, "plait_connections", "", "MPTCP connections now", s.connections);
+	gauge(m, "plait_plain_connections", "", "those of them in plain encapsulation", status_plain_connections(d));
 	gauge(m, "plait_connections_limit", "", "limits.connections", d->config->connections_max);
 	gauge(m, "plait_subflows", "", "subflows now", s.subflows);
 	gauge(m, "plait_streams", "", "local streams now", d->flow_states[FLOW_OPEN]);

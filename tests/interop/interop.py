@@ -415,6 +415,40 @@ def prio_server(c):
     c.let_go(p)
 
 
+# --- what the status says of it ---
+
+def shown(c):
+    """A connection with two subflows: as /v1/connections, its own page and the metrics have it."""
+    p = c.hold()
+    c.seen(kernel="MPJoinSynAckRx" if c.server else "MPJoinAckRx")
+    c.more(p)
+    def both():
+        j = c.lab.status("/v1/connections")
+        return j and len(j["connections"]) == 1 and len(j["connections"][0]["subflows"]) == 2 and j
+    until("a connection of two subflows in /v1/connections", both)
+    j = both()
+    with open(f"{LAB}/connections.json", "w", encoding="utf-8") as f:
+        json.dump(j, f)
+    run("p", sys.executable, "tests/lint/schemas.py", "--answer", f"{LAB}/connections.json", "status#connections")
+    one = j["connections"][0]
+    check(f"in plain encapsulation: {one['encapsulation']}", one["encapsulation"] == "plain" and one["peer"] == "")
+    check(f"in the right role: {one['role']}", one["role"] == ("gateway" if c.server else "client"))
+    check("with the application's bytes", one["bytes_sent"] > 0 and one["bytes_received"] > 0)
+    ends = sorted((s["local"].rpartition(":")[0], s["remote"].rpartition(":")[0]) for s in one["subflows"])
+    check(f"its subflows have the addresses that are on the wire: {ends}",
+          ends == [(addr("p", 1), addr("k", n)) if c.server else (addr("p", n), addr("k", 1)) for n in (1, 2)])
+    check("and paths with names", all(s["path"] for s in one["subflows"]))
+    check("by its token, too", c.lab.status(f"/v1/connections/{one['token']}")["remote_token"] == one["remote_token"])
+    s = c.lab.status("/v1/status")
+    check(f"counted: {s['connections']}, {s['plain_connections']}", s["connections"] == s["plain_connections"] == 1)
+    check(f"with its subflows: {s['subflows']}", s["subflows"] == 2)
+    c.let_go(p)
+
+
+for server in (False, True):
+    case(f"{'server' if server else 'client'}: a connection in /v1/connections", paths=2, server=server, short=not server)(shown)
+
+
 # --- abrupt ends ---
 
 @case("client: our fast close (SO_LINGER 0), by RST", paths=2, short=True)
