@@ -386,6 +386,19 @@ def remove_addr_server(c):
     c.let_go(p)
 
 
+@case("client: the kernel says C (no joins to its first address) and announces another", paths=2)
+def no_join_here(c):
+    run("k", "sysctl", "-qw", "net.mptcp.allow_join_initial_addr_port=0")
+    c.endpoint(2, "signal")
+    p = c.hold()
+    c.seen(kernel="MPJoinAckRx")
+    c.more(p)
+    subflows = c.lab.status("/v1/connections")["connections"][0]["subflows"]
+    remotes = sorted(s["remote"].rpartition(":")[0] for s in subflows)
+    check(f"joins go to the announced address alone: {remotes}", remotes == [addr("k", 1), addr("k", 2)])
+    c.let_go(p)
+
+
 # --- priority ---
 
 @case("client: our backup path joins with B, the kernel leaves it alone", paths=2, transport={"backup": [2]}, short=True)
