@@ -403,6 +403,12 @@ uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us)
 	if (used >= sf->snd_wnd)
 		return sf->window_probe_byte && !used;
 	room = cwnd - flight;
+	/*
+	 * RFC 6928 2: an upper bound in bytes. Options make segments carry less than the MSS, so ten of them leave a
+	 * remainder, which must not let an eleventh go. (Nothing is acknowledged while all that was sent is in use.)
+	 */
+	if (room < sf->snd_mss && flight && sf->bytes_sent == used)
+		return 0;
 	if (room < sf->snd_mss)
 		room = sf->snd_mss; /* windows count whole segments: no small one because of a remainder */
 	return room < sf->snd_wnd - used ? room : sf->snd_wnd - used;
