@@ -84,7 +84,7 @@ uint64_t path_rate_hint(struct engine *e, path_id path, usec_t now_us, usec_t *r
 
 /* --- path_share.c --- */
 struct path_share;
-void path_share_open(struct path_share *p);
+void path_share_open(struct path_share *p, bool one_way); /* one_way: it leads to one peer alone */
 /* May new data go on it? If not it stands in the row, and its connection is asked for output when its turn comes. */
 bool path_share_may_send(struct sub *s);
 void path_share_sent(struct sub *s, uint32_t bytes);   /* that many of new data just went */

@@ -222,7 +222,7 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 		if (ev->path.gone)
 			return ERR_OK;
 		p->used = true;
-		path_share_open(&p->share);
+		path_share_open(&p->share, e->config.form == SEGMENT_SEALED);
 		p->peer = ev->path.peer;
 		p->state = PATH_DOWN;
 		p->peer_next = e->peers[p->peer].paths;

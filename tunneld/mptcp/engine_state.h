@@ -11,6 +11,7 @@ enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535, OLD_SYNS 
 
 /* path_share.c: what all subflows of a path together may have out there. */
 struct path_share {
+	bool one_way;
 	uint64_t in_flight, delivered; /* bytes: sums over its subflows */
 	uint32_t busy;            /* subflows with something out */
 	uint64_t granted;         /* bytes that those who had their turn may yet send */

@@ -7,7 +7,8 @@
  * everybody's from the start; who has more than that waits while that much is out in all, and everybody waits while twice
  * that much is. Those who wait are served in turn.
  *
- * One alone is not held at all, nor are retransmissions, reinjections, and what carries no data.
+ * One alone is not held at all, nor are retransmissions, reinjections, and what carries no data. In plain form a path is an
+ * address of ours, whoever is at the other end: nothing is shared there.
  *
  * Cost: some additions for each event of a subflow, nothing for each other subflow.
  */
@@ -20,7 +21,8 @@ enum {
 	TURN_BYTES = 16 * 1024,        /* what the next in the row may send before the others have their turn */
 	LIMIT_LEAST = 32 * 1024,
 };
-#define PAUSE_US    (10 * USEC_PER_MS)  /* of a host: its scheduler's slices, batches of datagrams */
+#define PAUSE_US    (20 * USEC_PER_MS)  /* of a host: its scheduler's slices, batches of datagrams */
+#define LOST_TURN_US (200 * USEC_PER_MS) /* longer than a turn ever takes to come */
 #define SAMPLE_US   (10 * USEC_PER_MS)
 #define REMEMBER_US (2 * USEC_PER_S)
 
@@ -29,7 +31,7 @@ static uint64_t rate_of(const struct path_share *p) { return p->rate > p->rate_b
 static usec_t min_rtt_of(const struct path_share *p) { return usec_min(p->min_rtt_us, p->min_rtt_before_us); }
 
 /* There are several, and enough is known. */
-static bool shared(const struct path_share *p) { return p->busy >= 2 && rate_of(p) && min_rtt_of(p) != USEC_NEVER; }
+static bool shared(const struct path_share *p) { return p->one_way && p->busy >= 2 && rate_of(p) && min_rtt_of(p) != USEC_NEVER; }
 
 /* What keeps the path busy: with that out, who has more than his part gives way. */
 static uint64_t enough_of(const struct path_share *p) { return rate_of(p) * (min_rtt_of(p) + PAUSE_US / 2) / USEC_PER_S; }
@@ -101,16 +103,16 @@ bool path_share_may_send(struct sub *s)
 
 	if (!p || s->share.grant || !shared(p))
 		return true;
+	if (s->share.waiting) {
+		rows_serve(p);
+		return s->share.grant;
+	}
 	row = row_of(p, s);
-	if (!full(p, row) && (!p->row[row].first || (s->share.waiting && s->conn->engine->now_us >= s->share.since_us + PAUSE_US))) {
-		row_leave(p, s);
+	if (!full(p, row) && !p->row[row].first)
 		return true;
-	}
-	if (!s->share.waiting) {
-		count(s->conn->engine->counters, CNT_PathShareWaits);
-		row_join(p, s, row);
-		p->limited = true;
-	}
+	count(s->conn->engine->counters, CNT_PathShareWaits);
+	row_join(p, s, row);
+	p->limited = true;
 	return false;
 }
 
@@ -186,7 +188,11 @@ void path_share_note(struct sub *s, usec_t now_us)
 
 usec_t path_share_deadline(const struct sub *s)
 {
-	return s->share.waiting ? usec_max(s->share.since_us, s->conn->engine->now_us) + PAUSE_US : USEC_NEVER;
+	usec_t now_us = s->conn->engine->now_us, wait = s->share.passed_us == s->share.since_us ? PAUSE_US : LOST_TURN_US;
+
+	if (!s->share.waiting)
+		return USEC_NEVER;
+	return s->share.since_us + wait > now_us ? s->share.since_us + wait : now_us + wait;
 }
 
 void path_share_done(struct sub *s)
@@ -202,7 +208,10 @@ void path_share_done(struct sub *s)
 	rows_serve(&path->share);
 }
 
-void path_share_open(struct path_share *p) { *p = (struct path_share){ .min_rtt_us = USEC_NEVER, .min_rtt_before_us = USEC_NEVER }; }
+void path_share_open(struct path_share *p, bool one_way)
+{
+	*p = (struct path_share){ .one_way = one_way, .min_rtt_us = USEC_NEVER, .min_rtt_before_us = USEC_NEVER };
+}
 
 void path_share_leave(struct path_share *p, struct sub *s)
 {
