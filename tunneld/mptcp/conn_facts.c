@@ -351,16 +351,16 @@ void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_
 	if (!d->len && !pm_signal_may(s, s->sf.last_snd_us))
 		return;
 	seg->mptcp[seg->mptcp_count++] = a->option;
+	/*
+	 * With data there is less room: a pure ACK takes it. Where even that has too little, because of SACK blocks, this copy goes
+	 * without the address and the others with it; beside a DATA_FIN with its checksum there is none: the next segment takes it.
+	 */
+	if (!d->len && segment_options_size(seg) > TCP_OPTIONS_MAX)
+		seg->mptcp[seg->mptcp_count - 1].fault.middlebox.family = 0;
 	if (segment_options_size(seg) > TCP_OPTIONS_MAX) {
 		seg->mptcp_count--;
-		/*
-		 * With data there is less room: a pure ACK takes it. What even that cannot hold goes without the address, and beside
-		 * a DATA_FIN with its checksum not at all: the next segment takes it.
-		 */
-		if (!d->len && !a->option.fault.middlebox.family)
-			return;
 		if (!d->len)
-			a->option.fault.middlebox.family = 0;
+			return;
 		subflow_ack_now(&s->sf);
 		s->want_out = true;
 		return;

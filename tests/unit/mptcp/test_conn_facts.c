@@ -23,6 +23,7 @@ struct net {
 	unsigned count;
 	bool cut[PATHS];
 	int drop_announces;          /* so many FAULT_ANNOUNCEs more are lost */
+	int drop_payloads;           /* so many segments of the second side with payload are */
 };
 
 static void path_event(struct net *n, int side, path_id path, enum path_state state, bool gone)
@@ -66,7 +67,8 @@ static void act(struct net *n, int side, const struct action *a)
 	switch (a->kind) {
 	case ACT_SEND:
 		CU_ASSERT_EQUAL(segment_parse(&seg, a->send.bytes, a->send.len, SEGMENT_SEALED), ERR_OK);
-		if (n->cut[a->send.path] || n->count == FLIGHT || (segment_mptcp(&seg, FAULT_ANNOUNCE) && n->drop_announces-- > 0))
+		if (n->cut[a->send.path] || n->count == FLIGHT || (segment_mptcp(&seg, FAULT_ANNOUNCE) && n->drop_announces-- > 0) ||
+		    (side && seg.payload_len && n->drop_payloads-- > 0))
 			return;
 		n->flight[n->count] = (struct packet){ .at = n->now + 10 * MS, .to = !side, .path = a->send.path, .len = a->send.len };
 		memcpy(n->flight[n->count++].bytes, a->send.bytes, a->send.len);
@@ -281,6 +283,23 @@ static void test_lost_announcements_are_repeated(void)
 	stop(&n);
 }
 
+static void test_an_ack_without_room_leaves_out_the_address_for_itself_alone(void)
+{
+	struct net n;
+
+	connected(&n);
+	n.cut[1] = true;
+	/* A hole: our ACKs carry SACK blocks, and beside one there is no room for an IPv6 address. */
+	n.drop_payloads = 1;
+	write_bytes(&n, 1, 20000);
+	run(&n, 9 * MS);
+	CU_ASSERT_EQUAL(fault(&n, 0, 1, true), ERR_OK);
+	run(&n, 5000 * MS);
+	CU_ASSERT_EQUAL(n.counters[0].v[CNT_FaultAnnounceTx], 5);
+	heard(&n, 1, true);
+	stop(&n);
+}
+
 static void test_the_first_subflow_is_named_by_0_and_0(void)
 {
 	struct net n;
@@ -327,7 +346,7 @@ UNIT_MAIN("conn_facts", T(test_each_end_tells_of_subflows_that_came_up),
 	  T(test_a_path_that_goes_is_told_with_its_reason),
 	  T(test_an_idle_connection_announces_several_times),
 	  T(test_one_that_rode_on_acknowledged_data_has_arrived),
-	  T(test_lost_announcements_are_repeated),
+	  T(test_lost_announcements_are_repeated), T(test_an_ack_without_room_leaves_out_the_address_for_itself_alone),
 	  T(test_the_first_subflow_is_named_by_0_and_0),
 	  T(test_without_another_subflow_there_is_nobody_to_tell),
 	  T(test_a_full_ring_loses_the_newest_and_counts))
