@@ -224,7 +224,7 @@ static void read_cost(struct place *p, void *to)
 {
 	uint64_t v;
 
-	if (whole_number(p, 100000, &v))
+	if (whole_number(p, CONFIG_COST_MAX, &v))
 		*(uint32_t *)to = (uint32_t)v;
 }
 

@@ -175,6 +175,14 @@ void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 		if (closed && !closed->initiator)
 			path_end_gone(p, closed);
 		break;
+	case MSG_COST:
+		if (e->initiator || token > CONFIG_COST_MAX) {
+			count(p->config.counters, CNT_PathMessageOdd);
+		} else if (e->cost != token) {
+			e->cost = (uint32_t)token;
+			p->config.events->changed(p->config.owner, e, false);
+		}
+		break;
 	default:
 		count(p->config.counters, CNT_PathMessageOdd);
 	}

@@ -9,6 +9,8 @@
  *	probe   the sender's clock       the peer answers at once; zeros may follow, to try a size
  *	reply   the probe's token        tells the round trip
  *	close   a path number            the sender will not use that path again
+ *	cost    the path's cost          as the client has configured it, with its probes unless it always was 0: the gateway
+ *	                                 chooses by it, too. Who does not know the kind counts it and goes on.
  *
  * Any authenticated datagram is life, until a path is suspected: then only the answer to a probe of ours is, because what
  * arrives says nothing of our direction; and several probes in a row without an answer make it suspect whatever arrives. A path that was sent to and stays silent for max(50 ms, 2 srtt)
@@ -47,7 +49,7 @@ struct path_end {
 	uint8_t no;               /* in the session, 0..15 */
 	enum path_life life;
 	bool backup;
-	uint32_t cost;            /* client: as configured; a part of the score */
+	uint32_t cost;            /* as the client has configured it; a part of the score */
 	char name[CONFIG_NAME_MAX];
 	char interface[IF_NAMESIZE]; /* "" unknown */
 

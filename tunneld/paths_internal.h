@@ -8,7 +8,7 @@
 #include "tunneld/paths.h"
 
 /* Kinds of path message (paths.h), and how long one is. */
-enum { MSG_PROBE = 1, MSG_REPLY = 2, MSG_CLOSE = 3, MSG_SIZE = 9 };
+enum { MSG_PROBE = 1, MSG_REPLY = 2, MSG_CLOSE = 3, MSG_COST = 4, MSG_SIZE = 9 };
 
 enum {
 	BURST = 3,                               /* probes at a start, for a first idea of the round trip */

@@ -111,6 +111,9 @@ void path_probe_now(struct paths *p, struct path_end *e, usec_t now_us)
 		e->probe_next_us = now_us + fast_us(p, e, now_us);
 	}
 	path_send_message(p, e, MSG_PROBE, now_us);
+	/* With every probe: one may be lost, and a gateway that started anew knows nothing. */
+	if (e->initiator && e->cost)
+		path_send_message(p, e, MSG_COST, e->cost);
 	path_due(p, e);
 }
 

@@ -11,7 +11,7 @@ set -u
 
 trickle=$B/tests/bench/trickle
 # shellcheck disable=SC2034 # lab.sh's
-LAB_BACKUP=2 LAB_TRANSPORT='{"uperf_timeout_ms": 300}'
+LAB_BACKUP=2 LAB_COST=2:7 LAB_TRANSPORT='{"uperf_timeout_ms": 300}'
 lab_up 'rate 50M; delay 10' 'rate 50M; delay 10' || exit 1
 lab_spawn trickle s "$trickle" serve "$SERVER" 7200
 lab_until 10 "the server" lab_listens s 7200 || exit 1
@@ -35,6 +35,8 @@ lab_ok "the first link is the primary" subflow c p1 's["mode"] == "primary" and 
 lab_ok "the limit is the configured one" subflow c p1 's["uperf_timeout_ms"] == 300'
 lab_ok "and the gateway was told it" lab_until 5 "the gateway to hear of it" subflow g .0 's["uperf_remote_ms"] == 300'
 lab_ok "the score is the sum of its parts" subflow c p1 'abs(s["score"] - sum(s["score_parts"].values())) < 0.1'
+lab_ok "the client counts what the backup costs" subflow c p2 's["score_parts"]["cost"] == 7'
+lab_ok "and so does the gateway, which was told" lab_until 5 "the gateway to hear of it" subflow g .1 's["score_parts"]["cost"] == 7'
 lab_ok "the gateway takes the backup for one" subflow g .1 's["mode"] == "backup"'
 valid() { # RESOURCE DEFINITION
 	lab_status c "$1" >"$LAB/answer.json" && python3 -W ignore "$LAB_ROOT/tests/lint/schemas.py" --answer "$LAB/answer.json" "status#$2"

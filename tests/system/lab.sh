@@ -192,13 +192,16 @@ lab_list() {
 	echo "${out%,}"
 }
 
-# Writes g.json and c.json. LAB_BACKUP: numbers of the links that are backups. LAB_TRANSPORT, LAB_LIMITS, LAB_EGRESS: JSON for these members, if set.
+# Writes g.json and c.json. LAB_BACKUP: numbers of the links that are backups. LAB_COST: N:COST of some links. LAB_TRANSPORT, LAB_LIMITS, LAB_EGRESS: JSON for these members, if set.
 lab_configs() {
 	local g_public c_public paths addresses n
 	# shellcheck disable=SC2046 # numbers
 	paths=$(lab_list '{"name":"p@","interface":"p@"}' $(seq "$LAB_PATHS"))
 	for n in ${LAB_BACKUP:-}; do
 		paths=${paths/"\"interface\":\"p$n\""/"\"interface\":\"p$n\",\"backup\":true"}
+	done
+	for n in ${LAB_COST:-}; do
+		paths=${paths/"\"interface\":\"p${n%:*}\""/"\"interface\":\"p${n%:*}\",\"cost\":${n#*:}"}
 	done
 	# shellcheck disable=SC2046 # numbers
 	addresses=$(lab_list '"10.77.@.2:4500"' $(seq "$LAB_PATHS"))

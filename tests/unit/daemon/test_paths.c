@@ -158,6 +158,49 @@ static void test_a_gateway_learns_a_path_and_asks_its_round_trip(void)
 	down();
 }
 
+static void told_cost(struct path_end *e, uint64_t cost)
+{
+	uint8_t bytes[MSG_SIZE];
+	struct wr w = wr_of(bytes, sizeof bytes);
+
+	wr_u8(&w, MSG_COST);
+	wr_u64(&w, cost);
+	paths_message(p, e, bytes, sizeof bytes, now);
+}
+
+static void test_a_gateway_learns_what_a_path_costs(void)
+{
+	struct path_end *e;
+	unsigned before;
+
+	up();
+	e = learn(5, "203.0.113.9:1024");
+	before = changes;
+	told_cost(e, 300);
+	CU_ASSERT_EQUAL(e->cost, 300);
+	CU_ASSERT_EQUAL(changes, before + 1);
+	told_cost(e, 300);
+	CU_ASSERT_EQUAL(changes, before + 1);
+	told_cost(e, 0);
+	CU_ASSERT_EQUAL(e->cost, 0);
+	told_cost(e, CONFIG_COST_MAX + 1);
+	CU_ASSERT_EQUAL(e->cost, 0);
+	CU_ASSERT_EQUAL(counters.v[CNT_PathMessageOdd], 1);
+	/* It is the client's to say. */
+	e->initiator = true;
+	told_cost(e, 7);
+	CU_ASSERT_EQUAL(e->cost, 0);
+	/* And the client says it with its probes. */
+	sents = 0;
+	paths_probe(p, e, now + USEC_PER_S);
+	CU_ASSERT_EQUAL(sents, 1);
+	e->cost = 7;
+	paths_probe(p, e, now + 5 * USEC_PER_S);
+	CU_ASSERT_EQUAL(sents, 3);
+	CU_ASSERT_TRUE(sent[2].kind == MSG_COST && sent[2].token == 7);
+	down();
+}
+
 static void test_a_probe_is_answered_with_its_token(void)
 {
 	static const uint8_t probe_bytes[MSG_SIZE] = { MSG_PROBE, 1, 2, 3, 4, 5, 6, 7, 8 };
@@ -645,6 +688,7 @@ static void test_a_doubted_path_is_probed_until_it_answers(void)
 
 UNIT_MAIN("paths",
 	T(test_a_gateway_learns_a_path_and_asks_its_round_trip),
+	T(test_a_gateway_learns_what_a_path_costs),
 	T(test_a_probe_is_answered_with_its_token),
 	T(test_unanswered_traffic_is_probed_and_then_suspected),
 	T(test_traffic_that_is_answered_is_not_probed),
