@@ -235,7 +235,7 @@ void conn_sub_path(struct sub *s, path_id path)
 		p->subs->path_prev = s;
 	p->subs = s;
 	/* Another path may carry less. */
-	subflow_set_mss(&s->sf, conn_path_mss(s->conn->engine, path));
+	subflow_path_mss(&s->sf, conn_path_mss(s->conn->engine, path), true);
 	s->backup_local = conn_path_backup(s->conn, path);
 	if (s->join)
 		s->local_addr_id = p->addr_id;

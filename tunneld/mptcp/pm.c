@@ -403,19 +403,12 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 		s->conn->burst_sub = -1; /* another may be the better one now */
 		bool backup = conn_path_backup(s->conn, id);
 
-		subflow_set_mss(&s->sf, conn_path_mss(e, id));
+		subflow_path_mss(&s->sf, conn_path_mss(e, id), false);
 		if (s->backup_local != backup) {
 			s->backup_local = backup;
 			prio = conn_mode_prio(s, backup);
 			pm_signal(s->conn, s, &prio, now_us);
 		}
-	}
-	for (struct sub *s = p->subs; s; s = s->path_next) {
-		struct subflow_config sc;
-
-		conn_subflow_config(s->conn, id, &sc, now_us);
-		if (sc.mss != s->sf.config.mss)
-			subflow_set_mss(&s->sf, sc.mss);
 	}
 	if (p->state != PATH_UP) {
 		if (before == PATH_UP || gone)

@@ -23,7 +23,7 @@ static void init(struct subflow *sf, const struct subflow_config *config, struct
 	*sf = (struct subflow){ .config = *config, .iss = iss, .snd_una = iss, .snd_nxt = iss };
 	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
-	sf->snd_mss = config->mss;
+	sf->snd_mss = sf->pmtu.path = config->mss;
 	sf->quick_acks = QUICK_ACKS;
 	sf->reo_wnd_mult = 1;
 	sf->last_progress_us = sf->delivered_us = now_us;

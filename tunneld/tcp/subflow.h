@@ -136,6 +136,7 @@ struct subflow {
 	usec_t challenge_second_us;
 	/* Path MTU, RFC 8899; sizes are payload and options, as config.mss. The one in use is snd_mss and its timestamps. */
 	struct {
+		uint16_t path;         /* what the path was last said to carry */
 		uint16_t most;         /* both ends would take it */
 		uint16_t known_bad;    /* too big; 0: nothing is known to be, there is no search */
 		uint16_t probe;        /* being tried; 0: none */
@@ -275,8 +276,10 @@ bool subflow_refuse(const struct segment *seg, struct segment *rst);
 
 /* The path is known to work again: forget the RTO backoff and retransmit at once. */
 void subflow_path_alive(struct subflow *sf, usec_t now_us);
-/* The path's limit changed: what is cut from now on, retransmissions too, obeys it. */
+/* What is cut from now on, retransmissions too, obeys it. */
 void subflow_set_mss(struct subflow *sf, uint16_t mss);
+/* What the host says its path carries. The same again is no news: what a search found holds, unless it is another path. */
+void subflow_path_mss(struct subflow *sf, uint16_t mss, bool other_path);
 
 /*
  * A segment larger than this many bytes (payload and options) does not fit the path (RFC 8201, RFC 1191): what is cut from now

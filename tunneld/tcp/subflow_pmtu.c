@@ -39,6 +39,17 @@ void subflow_too_big(struct subflow *sf, uint16_t mss, usec_t now_us)
 		subflow_arm_rto(sf, now_us);
 }
 
+void subflow_path_mss(struct subflow *sf, uint16_t mss, bool other_path)
+{
+	if (mss == sf->pmtu.path && !other_path)
+		return;
+	sf->pmtu.path = mss;
+	sf->pmtu.most = sf->peer_mss && sf->peer_mss < mss ? sf->peer_mss : mss;
+	sf->pmtu.known_bad = sf->pmtu.probe = 0;
+	sf->pmtu.tries = 0;
+	subflow_set_mss(sf, mss);
+}
+
 static void probe_failed(struct subflow *sf)
 {
 	if (++sf->pmtu.tries >= PROBE_TRIES) {

@@ -198,7 +198,33 @@ static void test_a_cookie_is_for_one_address_and_one_time(void)
 	stop(&n);
 }
 
+static void test_a_path_in_doubt_keeps_the_size_that_was_found(void)
+{
+	struct net n;
+	struct subflow_info a;
+	struct event big = { .kind = EV_LOST };
+
+	plain(&n, 1);
+	n.side[0].to_write = 100000;
+	connect_to(&n);
+	run(&n, n.now + 5 * USEC_PER_S);
+	CU_ASSERT_EQUAL(n.side[1].received, 100000);
+	CU_ASSERT_EQUAL_FATAL(engine_subflow_info(n.side[0].e, n.side[0].conn, 0, &a), ERR_OK);
+	big.lost.local_port = a.local_port;
+	big.lost.remote = a.remote;
+	big.lost.mtu_payload = 1000;
+	CU_ASSERT_EQUAL(engine_input(n.side[0].e, &big, n.now), ERR_OK);
+	CU_ASSERT_EQUAL(n.side[0].counters.v[CNT_MssLowered], 1);
+	path_event(&n, 0, 0, PATH_SUSPECT, false);
+	path_event(&n, 0, 0, PATH_UP, false);
+	/* Nothing to lower: it still is that small. */
+	CU_ASSERT_EQUAL(engine_input(n.side[0].e, &big, n.now), ERR_OK);
+	CU_ASSERT_EQUAL(n.side[0].counters.v[CNT_MssLowered], 1);
+	stop(&n);
+}
+
 UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joins_the_destination),
 	  T(test_a_port_that_is_taken_is_replaced_and_never_given_back),
 	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is),
-	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time))
+	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time),
+	  T(test_a_path_in_doubt_keeps_the_size_that_was_found))

@@ -119,6 +119,31 @@ static void test_a_word_about_size_lowers_at_once_and_has_a_least(void)
 	CU_ASSERT_TRUE(t.sf.snd_mss > 1200);
 }
 
+static void test_the_same_limit_again_leaves_what_was_found(void)
+{
+	TALK(t);
+	uint16_t found;
+
+	open_wide(&t, true);
+	CU_ASSERT_TRUE(carry(&t, 400000, 1390));
+	found = t.sf.snd_mss;
+	CU_ASSERT_TRUE(found <= 1390);
+	subflow_path_mss(&t.sf, 1460, false);
+	CU_ASSERT_EQUAL(t.sf.snd_mss, found);
+	CU_ASSERT_TRUE(carry(&t, 100000, 1390));
+	CU_ASSERT_EQUAL(t.counters.v[CNT_PmtuBlackHole], 1);
+	/* Another limit is news, and so is another path of the same one: the search begins anew. */
+	subflow_path_mss(&t.sf, 1450, false);
+	CU_ASSERT_EQUAL(t.sf.snd_mss, 1450);
+	CU_ASSERT_TRUE(carry(&t, 400000, 1390));
+	CU_ASSERT_EQUAL(t.counters.v[CNT_PmtuBlackHole], 2);
+	CU_ASSERT_TRUE(t.sf.snd_mss <= 1390);
+	subflow_path_mss(&t.sf, 1450, true);
+	CU_ASSERT_EQUAL(t.sf.snd_mss, 1450);
+	CU_ASSERT_TRUE(carry(&t, 400000, 1450));
+	CU_ASSERT_EQUAL(t.counters.v[CNT_PmtuBlackHole], 2);
+}
+
 UNIT_MAIN("subflow_pmtu", T(test_a_black_hole_is_left_and_its_size_found), T(test_a_very_small_path_gets_the_least_there_is),
 	  T(test_a_path_that_takes_all_is_never_probed), T(test_where_the_host_does_it_segments_stay_as_they_are),
-	  T(test_a_word_about_size_lowers_at_once_and_has_a_least))
+	  T(test_a_word_about_size_lowers_at_once_and_has_a_least), T(test_the_same_limit_again_leaves_what_was_found))
