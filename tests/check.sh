@@ -77,6 +77,7 @@ step rules tests/script/rules.py
 step fuzz make -s fuzz SAN=1 B="$B" SECONDS=2
 if [ -x "$B/tests/sim/sim" ]; then
 	step stories make -s sim-stories SAN=1 B="$B"
+	step traces make -s traces-check SAN=1 B="$B"
 	step sim make -s sim SAN=1 B="$B" SEEDS="$SEEDS"
 	step scenarios make -s sim-scenarios SAN=1 B="$B"
 	step sim-flap make -s sim SAN=1 B="$B" PROFILE=flap SEEDS=40

@@ -100,12 +100,14 @@ sim-grid: sim-build
 
 # The sequences of the seeds, played; and told as text into docs/traces/.
 TRACES := fastclose-rst fastclose-rst-all-lost fastclose-rst-all-lost-plain fastclose-ack break-before-make
-.PHONY: sim-stories traces
+.PHONY: sim-stories traces traces-check
 sim-stories: sim-build
 	@$(B)/tests/sim/sim --stories $(if $(ONLY),--only $(ONLY)) $(if $(TRACE),--trace)
 traces: sim-build
 	@mkdir -p docs/traces
 	@for t in $(TRACES); do $(B)/tests/sim/sim --stories --only $$t --trace >docs/traces/$$t.txt || exit 1; done
+traces-check: sim-build
+	@tests/sim/traces.sh $(B)/tests/sim/sim $(TRACES)
 
 # Packet scripts, tests/script/README.md: all of them, or ONLY= some. self/ holds those that must fail.
 SCRIPT_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/script/*.c))
