@@ -228,6 +228,18 @@ static void read_cost(struct place *p, void *to)
 		*(uint32_t *)to = (uint32_t)v;
 }
 
+static void read_mark(struct place *p, void *to)
+{
+	uint64_t v;
+
+	if (!whole_number(p, UINT32_MAX, &v))
+		return;
+	if (v)
+		*(uint32_t *)to = (uint32_t)v;
+	else
+		complain(p, "must not be 0, the mark of every socket without one");
+}
+
 static void read_connections(struct place *p, void *to)
 {
 	uint64_t v;
@@ -448,6 +460,7 @@ static void read_paths(struct place *p, void *to)
 		{ "address",   read_ip,        offsetof(struct config_path, address),   false },
 		{ "backup",    read_bool,      offsetof(struct config_path, backup),    false },
 		{ "cost",      read_cost,      offsetof(struct config_path, cost),      false },
+		{ "mark",      read_mark,      offsetof(struct config_path, mark),      false },
 	};
 	struct config *c = to;
 
@@ -468,9 +481,12 @@ static void read_paths(struct place *p, void *to)
 		OBJECT(&at, keys, &c->paths[i]);
 		if (json_is_object(at.json) && interface == address)
 			complain(&at, "must have either interface or address%s", interface ? ", not both" : "");
-		for (size_t k = 0; k < i; k++)
+		for (size_t k = 0; k < i; k++) {
 			if (c->paths[i].name[0] && !strcmp(c->paths[i].name, c->paths[k].name))
 				complain(&at, "has the name of item %zu", k);
+			if (c->paths[i].mark && c->paths[i].mark == c->paths[k].mark)
+				complain(&at, "has the mark of item %zu", k);
+		}
 	}
 	c->path_count = (unsigned)json_array_size(p->json);
 }

@@ -35,6 +35,7 @@ struct config_path {              /* client.paths[]; either interface or address
 	struct addr address;
 	bool backup;
 	uint32_t cost;                /* milliseconds of score, mptcp/backup.h */
+	uint32_t mark;                /* SO_MARK of sockets that ask for it; 0: none do */
 };
 
 struct config_cidrs { struct cidr *list; size_t count; };

@@ -301,7 +301,8 @@ static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
 		.connect = { .peer = gateway, .host = host_of(f), .destination = f->destination,
 			     .user_timeout_ms = f->user_timeout_ms },
 	};
-	const struct path_end *wished = f->engine == d->plain_engine ? NULL : paths_wished(d->paths, gateway, f->device, &f->source);
+	const struct path_wish wish = { .interface = f->device, .mark = f->mark, .source = f->source };
+	const struct path_end *wished = f->engine == d->plain_engine ? NULL : paths_wished(d->paths, gateway, &wish);
 	enum err err;
 
 	if (wished)
@@ -309,6 +310,9 @@ static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
 	else if (*f->device)
 		log_line(LOG_INFO, "%s: %s[%ld] asks for interface %s, and no path is there: any is taken",
 			 TEXT(&f->destination), f->comm, (long)f->pid, f->device);
+	else if (f->mark)
+		log_line(LOG_INFO, "%s: %s[%ld] has SO_MARK %#x, and no path has that mark: any is taken",
+			 TEXT(&f->destination), f->comm, (long)f->pid, f->mark);
 
 	state(d, f, FLOW_OPENING);
 	f->peer = gateway;
@@ -354,6 +358,7 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	f->pid = who->pid;
 	f->user_timeout_ms = who->user_timeout_ms;
 	f->source = who->local;
+	f->mark = who->mark;
 	memcpy(f->device, who->device, sizeof f->device);
 	memcpy(f->comm, who->comm, sizeof f->comm);
 	if (is_plain || net_gateway(d, &gateway)) {

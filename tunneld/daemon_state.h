@@ -40,7 +40,8 @@ struct flow {
 	pid_t pid;
 	char comm[16];
 	struct addr destination;
-	char device[16];            /* client: the interface and the address that the application bound, wishes for a path */
+	char device[16];            /* client: the interface, the mark and the address of the application's socket, */
+	uint32_t mark;              /* wishes for a path */
 	struct addr source;
 	uint32_t user_timeout_ms;   /* client: TCP_USER_TIMEOUT of the application's socket; 0: not set */
 	struct dial dial;

@@ -80,15 +80,45 @@ struct path_end *paths_by_id(struct paths *p, uint32_t id)
 	return id < p->config.paths_max && p->ends[id].used ? &p->ends[id] : NULL;
 }
 
-struct path_end *paths_wished(struct paths *p, uint32_t peer, const char *interface, const struct addr *source)
+static struct path_end *wished_by(struct paths *p, uint32_t peer, const struct path_wish *w,
+				  bool (*fits)(const struct path_wish *w, const struct link *l, const struct path_end *e))
 {
-	if (!*interface && !source->family)
-		return NULL;
 	for (struct path_end *e = paths_next(p, NULL); e; e = paths_next(p, e))
-		if (e->initiator && e->peer == peer &&
-		    (*interface ? !strcmp(interface, p->links[e->link].interface) : addr_same_ip(source, &e->local)))
+		if (e->initiator && e->peer == peer && fits(w, &p->links[e->link], e))
 			return e;
 	return NULL;
+}
+
+static bool by_interface(const struct path_wish *w, const struct link *l, const struct path_end *e)
+{
+	(void)e;
+	return !strcmp(w->interface, l->interface);
+}
+
+static bool by_mark(const struct path_wish *w, const struct link *l, const struct path_end *e)
+{
+	(void)e;
+	return w->mark == l->mark;
+}
+
+static bool by_source(const struct path_wish *w, const struct link *l, const struct path_end *e)
+{
+	(void)l;
+	return addr_same_ip(&w->source, &e->local);
+}
+
+struct path_end *paths_wished(struct paths *p, uint32_t peer, const struct path_wish *w)
+{
+	struct path_end *e = NULL;
+
+	/* In the kernel's order: an interface cannot be left, a mark chooses the routes, an address only among them. */
+	if (*w->interface)
+		return wished_by(p, peer, w, by_interface);
+	if (w->mark)
+		e = wished_by(p, peer, w, by_mark);
+	if (!e && w->source.family)
+		e = wished_by(p, peer, w, by_source);
+	return e;
 }
 
 struct path_end *paths_next(struct paths *p, const struct path_end *after)

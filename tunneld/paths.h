@@ -126,9 +126,15 @@ void paths_refresh(struct paths *p, const struct ifaddrs *now_there, usec_t now_
 
 struct path_end *paths_find(struct paths *p, uint32_t peer, uint8_t no);
 struct path_end *paths_by_id(struct paths *p, uint32_t id);
-/* Client: the path to peer over this interface ("": any) or from this address (family 0: any); NULL: neither is given, or
- * there is none. */
-struct path_end *paths_wished(struct paths *p, uint32_t peer, const char *interface, const struct addr *source);
+/* What an application's socket was given before connect(), which asks for a path. An interface goes before a mark before an address. */
+struct path_wish {
+	const char *interface;    /* SO_BINDTODEVICE; "": none */
+	uint32_t mark;            /* SO_MARK; 0: none */
+	struct addr source;       /* bound to; family 0: none */
+};
+
+/* Client: the path to peer that is wished for; NULL: nothing is, or there is none such. */
+struct path_end *paths_wished(struct paths *p, uint32_t peer, const struct path_wish *w);
 /* Iterates over the ends in use: NULL starts, NULL ends. */
 struct path_end *paths_next(struct paths *p, const struct path_end *after);
 

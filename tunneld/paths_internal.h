@@ -21,7 +21,7 @@ struct link {
 	char name[CONFIG_NAME_MAX], interface[CONFIG_NAME_MAX];
 	struct addr address;
 	bool backup;
-	uint32_t cost;
+	uint32_t cost, mark;
 };
 
 struct gateway { uint32_t peer; const struct config_gateway *config; };

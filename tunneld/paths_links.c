@@ -78,7 +78,7 @@ void paths_set_links(struct paths *p, bool automatic, const struct config_path *
 		struct link *l = &p->links[i];
 
 		*l = (struct link){ .used = true, .address = links[i].address, .backup = links[i].backup,
-				    .cost = links[i].cost };
+				    .cost = links[i].cost, .mark = links[i].mark };
 		strcpy(l->name, links[i].name);
 		strcpy(l->interface, links[i].interface);
 	}

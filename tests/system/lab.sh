@@ -192,7 +192,8 @@ lab_list() {
 	echo "${out%,}"
 }
 
-# Writes g.json and c.json. LAB_BACKUP: numbers of the links that are backups. LAB_COST: N:COST of some links. LAB_TRANSPORT, LAB_LIMITS, LAB_EGRESS: JSON for these members, if set.
+# Writes g.json and c.json. LAB_BACKUP: numbers of the links that are backups. LAB_COST: N:COST of some links. LAB_MARK: of those with
+# their number as mark. LAB_TRANSPORT, LAB_LIMITS, LAB_EGRESS: JSON for these members, if set.
 lab_configs() {
 	local g_public c_public paths addresses n
 	# shellcheck disable=SC2046 # numbers
@@ -202,6 +203,9 @@ lab_configs() {
 	done
 	for n in ${LAB_COST:-}; do
 		paths=${paths/"\"interface\":\"p${n%:*}\""/"\"interface\":\"p${n%:*}\",\"cost\":${n#*:}"}
+	done
+	for n in ${LAB_MARK:-}; do
+		paths=${paths/"\"interface\":\"p$n\""/"\"interface\":\"p$n\",\"mark\":$n"}
 	done
 	# shellcheck disable=SC2046 # numbers
 	addresses=$(lab_list '"10.77.@.2:4500"' $(seq "$LAB_PATHS"))

@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A program that binds its socket to an interface or to an address asks for a path: its stream is carried by that one while
+# A program that binds its socket to an interface or to an address, or marks it, asks for a path: its stream is carried by that one while
 # it works, by the others when it does not.
 #
 # usage: wishes.sh [--short]
 . "$(dirname "$0")/lab.sh"
 
+LAB_MARK='1 2'
 lab_up 'rate 100M; delay 5' 'rate 100M; delay 5' || exit 1
 lab_spawn httpd s python3 "$LAB_ROOT/tests/system/httpd.py" "$SERVER" 8000
 lab_tunnelds && lab_until 10 "the HTTP server" lab_listens s 8000 || { lab_ok "the lab starts" false; lab_end; }
@@ -21,11 +22,37 @@ carried_by() { # PATH CMD...: nine tenths of what came, came over it
 	[ $a -gt 2700000 ] && [ $b -lt 300000 ]
 }
 get() { [ "$(lab_shim timeout 30 curl -sS "$@" $url | wc -c)" = 3000000 ]; }
+get_marked() { # MARK [ADDRESS]: SO_MARK, and bound to an address
+	lab_shim timeout 30 python3 - "$SERVER" "$@" <<-'PYTHON'
+	import socket, sys
+	SO_MARK = 36
+	s = socket.socket()
+	s.setsockopt(socket.SOL_SOCKET, SO_MARK, int(sys.argv[2]))
+	if len(sys.argv) > 3:
+	    s.bind((sys.argv[3], 0))
+	s.connect((sys.argv[1], 8000))
+	assert s.getsockopt(socket.SOL_SOCKET, SO_MARK) == int(sys.argv[2])
+	s.sendall(b"GET /bytes/3000000 HTTP/1.0\r\n\r\n")
+	n = 0
+	while part := s.recv(65536):
+	    n += len(part)
+	sys.exit(n < 3000000)
+	PYTHON
+}
 for n in 1 2; do
+	lab_ok "SO_MARK of p$n" carried_by $n get_marked $n
 	lab_ok "SO_BINDTODEVICE p$n" carried_by $n get --interface if!p$n
 	lab_ok "bound to p$n's address" carried_by $n get --interface host!10.77.$n.1
 done
-lab_ok "an interface without a path: carried by any, and it is said" get --interface if!lo
+lab_ok "a mark goes before an address" carried_by 2 get_marked 2 10.77.1.1
+lab_ok "a mark that is no path's: the address counts" carried_by 1 get_marked 7 10.77.1.1
+lab_ok "a mark that is no path's: carried by any" get_marked 7
+said() { grep -q "$1" "$LAB/tunneld-c.log"; }
+lab_ok "and it is said" said 'has SO_MARK 0x7, and no path has that mark: any is taken'
+lab_ok "loopback's interface is no wish" get --interface if!lo
+ip -n c link add other type veth peer name other2 && ip -n c link set other up
+lab_ok "an interface without a path: carried by any" get --interface if!other
+lab_ok "and it is said" said 'asks for interface other, and no path is there: any is taken'
 refused_with_device() { # a refused connect gives the socket back as it was
 	lab_shim python3 -c "
 import socket

@@ -50,6 +50,7 @@ struct park_caller {
 	char comm[16];      /* NUL-terminated, printable */
 	struct addr local;  /* what the application bound; family 0: nothing */
 	char device[16];    /* SO_BINDTODEVICE, taken off for the way to us: IF_NAMESIZE; "": none */
+	uint32_t mark;      /* SO_MARK; 0: none */
 	uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT, as it was at connect(); 0: not set */
 };
 

@@ -138,6 +138,7 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 {
 	struct park_caller caller = {
 		.pid = who->pid, .uid = who->uid,
+		.mark = (uint32_t)socket_int(fd, SOL_SOCKET, SO_MARK, 0),
 		.user_timeout_ms = (uint32_t)socket_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0),
 	};
 	struct addr to = addr_unmap(&ask->dest), bound = socket_local(fd);

@@ -76,7 +76,7 @@ static void refused(const char *json, const char *lines)
 static void test_a_client_is_read_whole(void)
 {
 	struct config *c = read_it(CLIENT_PATHS("[ {\"name\": \"a\", \"interface\": \"eth0\"}, "
-						"{\"name\": \"b\", \"address\": \"10.0.0.1\", \"backup\": true} ]"));
+						"{\"name\": \"b\", \"address\": \"10.0.0.1\", \"backup\": true, \"mark\": 4294967295} ]"));
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
 	CU_ASSERT_STRING_EQUAL(said, "");
@@ -87,6 +87,8 @@ static void test_a_client_is_read_whole(void)
 	CU_ASSERT_EQUAL(c->path_count, 2);
 	CU_ASSERT_STRING_EQUAL(c->paths[0].interface, "eth0");
 	CU_ASSERT_TRUE(c->paths[1].backup);
+	CU_ASSERT_EQUAL(c->paths[0].mark, 0);
+	CU_ASSERT_EQUAL(c->paths[1].mark, UINT32_MAX);
 	CU_ASSERT_EQUAL(c->paths[1].address.family, 4);
 	CU_ASSERT_FALSE(c->paths_auto);
 	CU_ASSERT_EQUAL(c->connections_max, CONNECTIONS_DEFAULT);
@@ -135,6 +137,13 @@ static void test_a_wrong_value_is_told_with_its_path(void)
 {
 	refused(CLIENT_PATHS("[ {\"name\": \"a\", \"interface\": \"eth0\"}, {\"name\": \"b\", \"interface\": 7} ]"),
 		"t.json: $.client.paths[1].interface: must be a string\n");
+	refused(CLIENT_PATHS("[ {\"name\": \"a\", \"interface\": \"eth0\", \"mark\": 3}, "
+			     "{\"name\": \"b\", \"interface\": \"eth1\", \"mark\": 3} ]"),
+		"t.json: $.client.paths[1]: has the mark of item 0\n");
+	refused(CLIENT_PATHS("[ {\"name\": \"a\", \"interface\": \"eth0\", \"mark\": 0} ]"),
+		"t.json: $.client.paths[0].mark: must not be 0, the mark of every socket without one\n");
+	refused(CLIENT_PATHS("[ {\"name\": \"a\", \"interface\": \"eth0\", \"mark\": 4294967296} ]"),
+		"t.json: $.client.paths[0].mark: must be at most 4294967295\n");
 	refused("[]", "t.json: $: must be an object\n");
 	refused("{ \"private_key_file\": \"{DIR}/key\" }",
 		"t.json: $: has neither gateway nor client, nor plain.listen: there is nothing to do\n");

@@ -535,7 +535,7 @@ static struct config_gateway gateway = { .name = "g", .address_count = 2 };
 
 static void client(void)
 {
-	static struct config_path links[] = { { .name = "one" }, { .name = "two", .backup = true } };
+	static struct config_path links[] = { { .name = "one" }, { .name = "two", .backup = true, .mark = 7 } };
 
 	gateway.addresses[0] = address("127.0.0.1:4500");
 	gateway.addresses[1] = address("127.0.0.9:4500");
@@ -566,6 +566,27 @@ static void test_each_path_begins_with_its_own_gateway_address(void)
 	CU_ASSERT_EQUAL(sents, 0); /* nothing can be sealed yet */
 	paths_session(p, 0, now);
 	CU_ASSERT_EQUAL(sents, 2);
+	down();
+}
+
+static void test_a_wish_is_for_an_interface_then_a_mark_then_an_address(void)
+{
+	const struct addr first = address("127.0.0.2:40000");
+	struct path_end *one, *two;
+
+	up();
+	client();
+	strcpy(p->links[0].interface, "eth0");
+	one = paths_find(p, 0, 0);
+	two = paths_find(p, 0, 1);
+	CU_ASSERT_PTR_NULL(paths_wished(p, 0, &(struct path_wish){ .interface = "" }));
+	CU_ASSERT_PTR_EQUAL(paths_wished(p, 0, &(struct path_wish){ .interface = "", .source = first }), one);
+	CU_ASSERT_PTR_EQUAL(paths_wished(p, 0, &(struct path_wish){ .interface = "", .mark = 7, .source = first }), two);
+	CU_ASSERT_PTR_EQUAL(paths_wished(p, 0, &(struct path_wish){ .interface = "", .mark = 8, .source = first }), one);
+	CU_ASSERT_PTR_NULL(paths_wished(p, 0, &(struct path_wish){ .interface = "", .mark = 8 }));
+	CU_ASSERT_PTR_EQUAL(paths_wished(p, 0, &(struct path_wish){ .interface = "eth0", .mark = 7 }), one);
+	CU_ASSERT_PTR_NULL(paths_wished(p, 0, &(struct path_wish){ .interface = "eth9", .mark = 7, .source = first }));
+	CU_ASSERT_PTR_NULL(paths_wished(p, 1, &(struct path_wish){ .interface = "", .mark = 7 })); /* not that peer's */
 	down();
 }
 
@@ -704,6 +725,7 @@ UNIT_MAIN("paths",
 	T(test_a_path_that_swallows_long_segments_gets_shorter_ones),
 	T(test_silence_says_nothing_about_sizes),
 	T(test_each_path_begins_with_its_own_gateway_address),
+	T(test_a_wish_is_for_an_interface_then_a_mark_then_an_address),
 	T(test_a_path_without_an_answer_tries_the_other_address),
 	T(test_an_idle_client_path_is_probed_every_15_to_25_seconds),
 	  T(test_a_doubted_path_waits_for_the_answer_to_a_new_probe), T(test_a_doubted_path_is_probed_until_it_answers))
