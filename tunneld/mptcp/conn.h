@@ -76,7 +76,7 @@ struct sub {
 	usec_t dead_since_us;               /* since when its path is not up; USEC_NEVER */
 	struct {                            /* path_share.c */
 		uint32_t out;               /* of the path's in_flight */
-		uint32_t grant;             /* bytes it may send now, though the path is full */
+		uint32_t grant, turn;       /* bytes it may send now, though the path is full; and when its turn began */
 		uint64_t delivered;
 		struct sub *next, *prev;    /* in a row of those who wait */
 		bool waiting;

@@ -18,7 +18,8 @@
 
 enum { ROW_FAIR, ROW_OVER /* who has out more than his part of what is enough */ };
 enum {
-	TURN_BYTES = 16 * 1024,        /* what the next in the row may send before the others have their turn */
+	TURN_LEAST = 16 * 1024, TURN_MOST = 128 * 1024,
+	TURNS = 32,                    /* parts of what is enough, within these */
 	LIMIT_LEAST = 32 * 1024,
 };
 #define PAUSE_US    (20 * USEC_PER_MS)  /* of a host: its scheduler's slices, batches of datagrams */
@@ -45,6 +46,14 @@ static uint64_t limit_of(const struct path_share *p, unsigned row)
 		return UINT64_MAX;
 	limit = row == ROW_OVER ? enough_of(p) : 2 * enough_of(p);
 	return limit > LIMIT_LEAST ? limit : LIMIT_LEAST;
+}
+
+/* What the next in the row may send before the others have theirs: a long one makes long batches of datagrams. */
+static uint32_t turn_of(const struct path_share *p)
+{
+	uint64_t turn = enough_of(p) / TURNS;
+
+	return turn < TURN_LEAST ? TURN_LEAST : turn > TURN_MOST ? TURN_MOST : (uint32_t)turn;
 }
 
 static bool full(const struct path_share *p, unsigned row) { return p->in_flight + p->granted >= limit_of(p, row); }
@@ -84,8 +93,8 @@ static void rows_serve(struct path_share *p)
 			if (s->share.passed_us == s->conn->engine->now_us)
 				break;
 			row_leave(p, s);
-			s->share.grant = TURN_BYTES;
-			p->granted += TURN_BYTES;
+			s->share.grant = s->share.turn = shared(p) ? turn_of(p) : TURN_LEAST;
+			p->granted += s->share.grant;
 			engine_ready(s->conn);
 		}
 }
@@ -201,7 +210,7 @@ void path_share_done(struct sub *s)
 
 	if (!path || !s->share.grant)
 		return;
-	if (s->share.grant == TURN_BYTES)
+	if (s->share.grant == s->share.turn)
 		s->share.passed_us = s->conn->engine->now_us;
 	path->share.granted -= s->share.grant;
 	s->share.grant = 0;
