@@ -25,7 +25,8 @@ static char dir[] = "/tmp/plait-park-XXXXXX", path[64];
 
 /* What the callbacks were told, and what they shall do. */
 static struct {
-	int connects, streams, cancels;
+	int connects, streams, cancels, directs;
+	enum local_reason why;
 	park_id id;
 	struct addr dest;
 	struct park_caller who;
@@ -75,7 +76,16 @@ static void on_cancel(void *ctx, park_id id)
 	heard.cancels++;
 }
 
-static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, NULL };
+static void on_direct(void *ctx, const struct addr *dest, const struct park_caller *who, enum local_reason why)
+{
+	CU_ASSERT_PTR_EQUAL(ctx, &heard);
+	heard.directs++;
+	heard.dest = *dest;
+	heard.who = *who;
+	heard.why = why;
+}
+
+static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct };
 
 static void open_park(size_t streams)
 {
@@ -603,6 +613,91 @@ static void test_the_bypass_list_goes_directly(void)
 	shut_park();
 }
 
+/* As the shim tells it: one message with the socket, and it does not stay for an answer. */
+static void tell_direct(int fd, const struct addr *dest, enum local_reason why)
+{
+	struct local_ask q = { .kind = LOCAL_WENT_DIRECT, .reason = why, .fd = (uint32_t)fd, .dest = *dest, .comm = "unit\nx" };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	uint8_t bytes[LOCAL_ASK_BYTES];
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { { 0 } };
+	struct iovec iov = { bytes, sizeof bytes };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	int ctl = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+
+	local_ask_emit(&q, bytes);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof fd);
+	memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	strcpy(un.sun_path, path);
+	CU_ASSERT_EQUAL(connect(ctl, (struct sockaddr *)&un, sizeof un), 0);
+	CU_ASSERT_EQUAL(sendmsg(ctl, &m, 0), LOCAL_ASK_BYTES);
+	close(ctl);
+}
+
+static void test_what_goes_directly_is_told_with_who_and_why(void)
+{
+	static const enum local_reason whys[] = { LOCAL_LISTED, LOCAL_FALLBACK };
+	struct addr dest = four(), m = mapped();
+	struct cidr block;
+	int fd = socket(AF_INET, SOCK_STREAM, 0), s6 = socket(AF_INET6, SOCK_STREAM, 0);
+
+	open_park(0);
+	/* By the program's own settings: it is gone before we look, and is told of all the same. */
+	for (int i = 0; i < 2; i++) {
+		tell_direct(i ? s6 : fd, i ? &m : &dest, whys[i]);
+		CU_ASSERT_TRUE(turn_until(&heard.directs, i + 1));
+		CU_ASSERT_EQUAL(heard.why, whys[i]);
+		CU_ASSERT_TRUE(addr_eq(&heard.dest, &dest)); /* a mapped address is the one it maps */
+		CU_ASSERT_EQUAL(heard.who.pid, getpid());
+		CU_ASSERT_EQUAL(heard.who.uid, geteuid());
+		CU_ASSERT_PTR_NULL(strchr(heard.who.comm, '\n')); /* nobody writes log lines by his name */
+	}
+	/* By tunneld's list, and by what its callback says. */
+	CU_ASSERT_EQUAL(cidr_parse(&block, "192.0.2.0/28"), ERR_OK);
+	park_set_bypass(park, &block, 1);
+	CU_ASSERT_EQUAL(ask(LOCAL_PARK, s6, &m).kind, LOCAL_DIRECT);
+	CU_ASSERT_EQUAL(heard.directs, 3);
+	CU_ASSERT_EQUAL(heard.why, LOCAL_BYPASS);
+	CU_ASSERT_TRUE(addr_eq(&heard.dest, &dest));
+	CU_ASSERT_STRING_EQUAL(heard.who.comm, "unit");
+	park_set_bypass(park, NULL, 0);
+	heard.then = DIRECT;
+	CU_ASSERT_EQUAL(ask(LOCAL_PARK, fd, &dest).kind, LOCAL_DIRECT);
+	CU_ASSERT_EQUAL(heard.directs, 4);
+	CU_ASSERT_EQUAL(heard.why, LOCAL_BYPASS);
+	CU_ASSERT_EQUAL(stats().bypassed, 4);
+	/* Carried, or refused: nothing went directly. */
+	heard.then = LATER;
+	CU_ASSERT_EQUAL(ask(LOCAL_PARK, fd, &dest).kind, LOCAL_HOLE);
+	heard.then = FAIL_AT_ONCE;
+	CU_ASSERT_EQUAL(ask(LOCAL_PARK, s6, &m).kind, LOCAL_ERROR);
+	CU_ASSERT_EQUAL(heard.directs, 4);
+	CU_ASSERT_EQUAL(stats().bypassed, 4);
+	close(fd);
+	close(s6);
+	shut_park();
+}
+
+/* A socket's own settings are the question's: read from our copy of it, whatever the caller says. */
+static void test_the_settings_of_a_socket_are_told(void)
+{
+	struct addr dest = four();
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), ms = 30000, mark = 0x1234;
+	bool marked = !setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark); /* takes CAP_NET_ADMIN */
+
+	open_park(0);
+	CU_ASSERT_EQUAL(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms), 0);
+	CU_ASSERT_EQUAL(ask(LOCAL_PARK, fd, &dest).kind, LOCAL_HOLE);
+	CU_ASSERT_EQUAL(heard.who.user_timeout_ms, 30000);
+	CU_ASSERT_EQUAL(heard.who.mark, marked ? 0x1234 : 0);
+	CU_ASSERT_EQUAL(heard.who.device[0], 0);
+	CU_ASSERT_EQUAL(heard.who.local.family, 0);
+	close(fd);
+	shut_park();
+}
+
 static void test_a_full_park_refuses_and_recovers(void)
 {
 	struct addr dest = four();
@@ -826,6 +921,8 @@ UNIT_MAIN("park",
 	T(test_names_follow_the_socket_and_outlive_the_stream),
 	T(test_a_socket_that_we_cannot_carry_is_told_why),
 	T(test_the_bypass_list_goes_directly),
+	T(test_what_goes_directly_is_told_with_who_and_why),
+	T(test_the_settings_of_a_socket_are_told),
 	T(test_a_full_park_refuses_and_recovers),
 	T(test_a_closed_socket_is_missed_while_its_process_lives),
 	T(test_a_socket_that_a_child_holds_is_not_missed),
