@@ -297,6 +297,50 @@ static void marked(void)
 	close(fd);
 }
 
+static const struct { int level, name, value; } on_the_way[] = {
+	{ IPPROTO_TCP, TCP_KEEPIDLE, 71 },   { IPPROTO_TCP, TCP_KEEPINTVL, 7 }, { IPPROTO_TCP, TCP_KEEPCNT, 4 },
+	{ SOL_SOCKET, SO_KEEPALIVE, 1 },     { IPPROTO_TCP, TCP_NODELAY, 1 },   { IPPROTO_TCP, TCP_USER_TIMEOUT, 8000 },
+	{ IPPROTO_IP, IP_TOS, 0x10 },        { SOL_SOCKET, SO_OOBINLINE, 1 },   { IPPROTO_TCP, TCP_SYNCNT, 3 },
+	{ SOL_SOCKET, SO_RCVLOWAT, 2 },      { SOL_SOCKET, SO_PRIORITY, 2 },    { IPPROTO_TCP, TCP_LINGER2, 9 },
+};
+
+static void say_values(int fd)
+{
+	for (size_t i = 0; i < sizeof on_the_way / sizeof *on_the_way; i++)
+		say("%d", value_of(fd, on_the_way[i].level, on_the_way[i].name));
+}
+
+/* Set while the connect is on its way, to a host that does not answer; and what a timed out one leaves. */
+static void set_while_pending(void)
+{
+	struct timeval wait = { .tv_usec = 200000 };
+	int fd = tcp(0);
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+	say("%s", got(conn4(fd, SILENT)));
+	for (size_t i = 0; i < sizeof on_the_way / sizeof *on_the_way; i++)
+		say("%s", got(on(fd, on_the_way[i].level, on_the_way[i].name, on_the_way[i].value)));
+	say_values(fd);
+	say("%s", got(unspec(fd)));
+	say_values(fd);
+	say("%s", got(conn4(fd, ECHO)));
+	say_values(fd);
+	close(fd);
+}
+
+static void options_outlive_a_failure(void)
+{
+	int fd = tcp(0);
+
+	for (size_t i = 0; i < sizeof on_the_way / sizeof *on_the_way; i++)
+		(void)on(fd, on_the_way[i].level, on_the_way[i].name, on_the_way[i].value);
+	say("%s", got(conn4(fd, REFUSED)));
+	say_values(fd);
+	say("%s", got(conn4(fd, ECHO)));
+	say_values(fd);
+	close(fd);
+}
+
 static void by_ioctl(void)
 {
 	int fd = opened(ECHO), n = -1;
@@ -345,6 +389,8 @@ const struct check option_checks[] = {
 	CHECK(receive_time_out),
 	CHECK(on_the_loopback_device),
 	CHECK(marked),
+	CHECK(set_while_pending),
+	CHECK(options_outlive_a_failure),
 	CHECK(by_ioctl),
 	CHECK(cookie_is_the_sockets),
 	CHECKS_END,
