@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Two engines in plain form: ports, addresses and joins as every TCP on the other side expects them. See engine_net.h. */
 #include "tests/unit/mptcp/engine_net.h"
+#include "tunneld/mptcp/conn.h"
+#include "tunneld/mptcp/engine_state.h"
 
 static void plain(struct net *n, unsigned paths) { start_as(n, SEGMENT_PLAIN, false, false, paths); }
 
@@ -223,8 +225,33 @@ static void test_a_path_in_doubt_keeps_the_size_that_was_found(void)
 	stop(&n);
 }
 
+/* RFC 8684 3.1. Chance is set back, so that the second connection draws the first one's key. */
+static void test_a_key_whose_token_is_taken_is_drawn_anew(void)
+{
+	struct net n;
+	const struct conn *first, *second;
+	uint64_t before;
+
+	plain(&n, 1);
+	before = n.side[0].e->chance_counter;
+	connect_to(&n);
+	first = engine_conn_of_host(n.side[0].e, n.side[0].conn);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first);
+	n.side[0].e->chance_counter = before;
+	CU_ASSERT_EQUAL(engine_chance(n.side[0].e), first->local_key);
+	n.side[0].e->chance_counter = before;
+	connect_to(&n);
+	second = engine_conn_of_host(n.side[0].e, n.side[0].conn);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(second);
+	CU_ASSERT_NOT_EQUAL(second->local_key, first->local_key);
+	CU_ASSERT_NOT_EQUAL(second->local_token, first->local_token);
+	CU_ASSERT_PTR_EQUAL(engine_token_find(n.side[0].e, first->local_token), first);
+	CU_ASSERT_PTR_EQUAL(engine_token_find(n.side[0].e, second->local_token), second);
+	stop(&n);
+}
+
 UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joins_the_destination),
 	  T(test_a_port_that_is_taken_is_replaced_and_never_given_back),
 	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is),
 	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time),
-	  T(test_a_path_in_doubt_keeps_the_size_that_was_found))
+	  T(test_a_path_in_doubt_keeps_the_size_that_was_found), T(test_a_key_whose_token_is_taken_is_drawn_anew))
