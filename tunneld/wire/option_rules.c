@@ -94,6 +94,7 @@ unsigned option_rules_fit(struct segment *s)
 {
 	unsigned place = place_of(s), staying = 0;
 	bool stays[SEGMENT_MPTCP_MAX];
+	struct tcp_options bare;
 
 	assert(s->mptcp_count <= SEGMENT_MPTCP_MAX);
 	for (unsigned i = 0; i < s->mptcp_count; i++)
@@ -110,12 +111,21 @@ unsigned option_rules_fit(struct segment *s)
 		stays[lowest(s, stays)] = false;
 		staying--;
 	}
+	bare = s->tcp;
 	/*
 	 * Only ADD_ADDR for IPv6 with a port comes here: 32 bytes, and timestamps take 12. Unlike RFC 7323 3.2
 	 * that one ACK goes without them, as from newer Linux: the address would never be announced otherwise.
 	 */
-	if (tcp_options_size(&s->tcp) + mptcp_size(s, stays) > TCP_OPTIONS_MAX)
-		s->tcp.has &= (uint8_t)~OPT_TIMESTAMP;
+	if (tcp_options_size(&s->tcp) + mptcp_size(s, stays) > TCP_OPTIONS_MAX) {
+		bare.has &= (uint8_t)~OPT_TIMESTAMP;
+		/* Beside options that belong on a SYN not even that makes room: we send no such segment, but a caller may ask. */
+		if (tcp_options_size(&bare) + mptcp_size(s, stays) <= TCP_OPTIONS_MAX) {
+			s->tcp.has = bare.has;
+		} else {
+			stays[lowest(s, stays)] = false;
+			staying--;
+		}
+	}
 	assert(tcp_options_size(&s->tcp) + mptcp_size(s, stays) <= TCP_OPTIONS_MAX);
 	return staying == s->mptcp_count ? 0 : partition(s, stays);
 }
