@@ -198,7 +198,6 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 	conn_sub_path(s, path);
 	c->subs[c->sub_count++] = s;
 	engine_sub_add(s);
-	c->dead_us = USEC_NEVER;
 	return s;
 }
 

@@ -207,7 +207,7 @@ struct conn {
 	usec_t join_us;            /* pm looks for paths to join then */
 	struct join_retry retry[CONN_RETRY_PATHS];
 	struct remote_addr remotes[CONN_REMOTES_MAX]; /* plain form; [0] is where the first subflow goes, address id 0 */
-	usec_t dead_us;            /* without a subflow: given up then */
+	usec_t dead_us;            /* no subflow that carries anything: given up then; joins that come and go do not move it */
 	usec_t close_us;           /* after closing: given up then */
 	usec_t opened_us;
 	/* USER_TIMEOUT, RFC 5482 3.1: what we and the peer advertise; 0: nothing. una_us: since when snd_una is where it is. */

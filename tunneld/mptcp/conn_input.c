@@ -230,11 +230,12 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		s->stage = SUB_LIVE;
 		conn_mode_live(s, now_us);
 		s->third_ack_us = USEC_NEVER;
-		c->dead_us = USEC_NEVER;
 		c->ever_joined = true;
 		/* In plain form that is yet to be seen: a middlebox may let the handshake pass and nothing of what follows. */
-		if (!s->remote.family)
+		if (!s->remote.family) {
+			c->dead_us = USEC_NEVER;
 			pm_join_done(s);
+		}
 		count(c->engine->counters, CNT_MPJoinEstab);
 		conn_reinject_stale(c, now_us);
 		/* What was waiting for a way out, a DATA_FIN included, may go at once. */

@@ -133,6 +133,9 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		conn_fail(c, OPEN_TIMED_OUT, 0, true, now_us);
 		return;
 	}
+	/* A join that lasted until now was not one of those that come and go; it may only have had nothing to carry. */
+	if (c->dead_us <= now_us && conn_has_living_sub(c))
+		c->dead_us = USEC_NEVER;
 	if (c->dead_us <= now_us || (c->close_us <= now_us && c->state != M_TIME_WAIT)) {
 		count(c->engine->counters, c->dead_us <= now_us ? CNT_ConnDead : CNT_ConnCloseTimeout);
 		conn_fail(c, OPEN_TIMED_OUT, 0, true, now_us);

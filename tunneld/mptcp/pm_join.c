@@ -92,6 +92,7 @@ void pm_join_useful(struct sub *s)
 	if (!s->useful && s->remote.family)
 		pm_join_done(s);
 	s->useful = true;
+	s->conn->dead_us = USEC_NEVER;
 }
 
 void pm_join_forgive(struct conn *c, uint8_t remote_id)
@@ -321,7 +322,8 @@ bool pm_join_third_ack(struct sub *s, const struct segment *seg)
 		if (!sodium_memcmp(hmac, j->join.hmac, sizeof j->join.hmac)) {
 			s->stage = SUB_LIVE;
 			conn_mode_live(s, now_us);
-			c->dead_us = USEC_NEVER;
+			if (!s->remote.family)
+				c->dead_us = USEC_NEVER;
 			c->ever_joined = true;
 			subflow_ack_now(&s->sf); /* the fourth packet */
 			count(c->engine->counters, CNT_MPJoinEstab);
