@@ -15,31 +15,6 @@ static json_t *peer_name(const struct daemon *d, peer_id peer)
 	return json_string(peer < d->peers_max && d->peers[peer].kind != PEER_NONE ? d->peers[peer].name : "");
 }
 
-/* --- both engines --- */
-
-uint32_t status_plain_connections(const struct daemon *d)
-{
-	struct engine_stats s = { 0 };
-
-	if (d->plain_engine)
-		engine_stats(d->plain_engine, &s);
-	return s.connections;
-}
-
-void status_engine_stats(const struct daemon *d, struct engine_stats *out)
-{
-	struct engine_stats plain = { 0 };
-
-	engine_stats(d->engine, out);
-	if (d->plain_engine)
-		engine_stats(d->plain_engine, &plain);
-	out->connections += plain.connections;
-	out->subflows += plain.subflows;
-	out->paths += plain.paths;
-	out->memory_used += plain.memory_used;
-	out->memory_max += plain.memory_max;
-}
-
 /* --- connections --- */
 
 /* As mptcp/backup.h adds them up. */

@@ -168,3 +168,28 @@ bool pieces_answer(struct daemon *d, const struct pieces_section *sections, stru
 	out->stream = p;
 	return true;
 }
+
+/* --- both engines --- */
+
+uint32_t status_plain_connections(const struct daemon *d)
+{
+	struct engine_stats s = { 0 };
+
+	if (d->plain_engine)
+		engine_stats(d->plain_engine, &s);
+	return s.connections;
+}
+
+void status_engine_stats(const struct daemon *d, struct engine_stats *out)
+{
+	struct engine_stats plain = { 0 };
+
+	engine_stats(d->engine, out);
+	if (d->plain_engine)
+		engine_stats(d->plain_engine, &plain);
+	out->connections += plain.connections;
+	out->subflows += plain.subflows;
+	out->paths += plain.paths;
+	out->memory_used += plain.memory_used;
+	out->memory_max += plain.memory_max;
+}
