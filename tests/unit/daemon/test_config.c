@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an operator is told about a file, word for word. */
 #include "tunneld/config.c"
+#include "tunneld/config_value.c"
 
 #include <unistd.h>
 
