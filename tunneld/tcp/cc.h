@@ -48,7 +48,7 @@ struct cc_ack {
 	uint64_t delivered;          /* in all, with this ACK */
 	uint64_t lost_total;         /* marked lost in all, with this ACK */
 	bool app_limited;            /* cwnd was not the limit when this was sent: no reason to grow it */
-	bool in_recovery;
+	bool no_growth;              /* recovery, or a duplicate ACK: RFC 3042 2 */
 };
 
 struct cc_ops {

@@ -57,7 +57,7 @@ static void lia_acked(struct cc *cc, const struct cc_ack *ack, usec_t now_us)
 	double most = 0, sum, alpha_share, own;
 
 	cc->srtt_us = ack->srtt_us;
-	if (ack->in_recovery || ack->app_limited)
+	if (ack->no_growth || ack->app_limited)
 		return;
 	if (cc->cwnd < cc->ssthresh || !g || !counts(cc)) {
 		cc_reno.acked(cc, ack, now_us);
@@ -141,7 +141,7 @@ static void olia_acked(struct cc *cc, const struct cc_ack *ack, usec_t now_us)
 
 	cc->srtt_us = ack->srtt_us;
 	coupled_of(cc)->since_loss += ack->acked;
-	if (ack->in_recovery || ack->app_limited)
+	if (ack->no_growth || ack->app_limited)
 		return;
 	if (cc->cwnd < cc->ssthresh || !g || !counts(cc)) {
 		cc_reno.acked(cc, ack, now_us);

@@ -119,7 +119,7 @@ static void cubic_acked(struct cc *cc, const struct cc_ack *ack, usec_t now_us)
 	struct cubic *q = cubic_of(cc);
 	double cwnd = (double)cc->cwnd / cc->mss, t, target;
 
-	if (ack->in_recovery)
+	if (ack->no_growth)
 		return;
 	/* The window grows only while it is the limit: RFC 9438 5.8, RFC 7661. */
 	if (ack->app_limited) {
@@ -217,7 +217,7 @@ static void reno_acked(struct cc *cc, const struct cc_ack *ack, usec_t now_us)
 	struct cubic *q = cubic_of(cc);
 
 	(void)now_us;
-	if (ack->in_recovery || ack->app_limited)
+	if (ack->no_growth || ack->app_limited)
 		return;
 	if (cc->cwnd < cc->ssthresh) {
 		slow_start(cc, ack);

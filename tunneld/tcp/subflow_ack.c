@@ -5,7 +5,7 @@
  */
 #include "tunneld/tcp/subflow_internal.h"
 
-enum { DUP_THRESHOLD = 3, REO_WND_PERSIST = 16 };
+enum { REO_WND_PERSIST = 16 };
 
 struct delivery {
 	uint32_t acked, sacked;      /* bytes newly delivered, by snd_una and by SACK */
@@ -335,15 +335,17 @@ static uint32_t newly_lost(struct subflow *sf, bool advanced, usec_t now_us)
 }
 
 /* Congestion control learns what came, of flight bytes that were out before. */
-static void tell_cc(struct subflow *sf, const struct delivery *d, uint32_t flight, uint32_t lost, usec_t now_us)
+static void tell_cc(struct subflow *sf, const struct delivery *d, uint32_t flight, uint32_t lost, bool advanced, usec_t now_us)
 {
+	/* RFC 3042 2: SACKs beyond a hole do not open the window, unless segments come out of order here as a rule. */
+	bool duplicate_ack = !advanced && !sf->reordering_seen;
 	const struct cc_ack ack = {
 		.acked = d->acked + d->sacked, .lost = lost, .in_flight = flight, .in_flight_now = sf->board.in_flight, .rtt_us = d->rtt_us,
 		.srtt_us = sf->rtt.srtt_us, .min_rtt_us = sf->rtt.min_rtt_us,
 		.rate = delivery_rate(sf, d, now_us), .rate_app_limited = d->rate_app_limited,
 		.prior_delivered = d->prior_delivered, .tx_in_flight = d->tx_in_flight,
 		.delivered = sf->delivered, .lost_total = sf->lost_total,
-		.app_limited = !sf->cwnd_limited, .in_recovery = sf->in_recovery,
+		.app_limited = !sf->cwnd_limited, .no_growth = sf->in_recovery || duplicate_ack,
 	};
 
 	sf->cc.ops->acked(&sf->cc, &ack, now_us);
@@ -409,7 +411,7 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 	if (sf->app_limited_until && sf->delivered > sf->app_limited_until)
 		sf->app_limited_until = 0;
 	if (d.acked + d.sacked)
-		tell_cc(sf, &d, flight, lost, now_us);
+		tell_cc(sf, &d, flight, lost, advanced, now_us);
 	if (!board_count(b)) {
 		sf->rto_deadline_us = sf->tlp_deadline_us = sf->rack_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	} else if (advanced || d.sacked) {

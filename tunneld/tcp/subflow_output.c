@@ -392,12 +392,20 @@ enum subflow_want subflow_output(struct subflow *sf, uint32_t rcv_wnd, uint32_t 
 	return SF_WANT_NOTHING;
 }
 
+/* RFC 3042 2: what the first two duplicate ACKs let go. With SACK the bytes told of leave the flight by themselves. */
+static uint32_t limited_transmit(const struct subflow *sf)
+{
+	return sf->dup_acks && sf->dup_acks < DUP_THRESHOLD ? sf->dup_acks * (uint32_t)sf->snd_mss : 0;
+}
+
 uint32_t subflow_sendable(const struct subflow *sf, usec_t now_us)
 {
 	uint32_t flight = sf->board.in_flight, used = (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una), cwnd = window_of(sf), room;
 
 	if ((sf->state != SF_ESTABLISHED && sf->state != SF_CLOSE_WAIT) || sf->fin_queued || sf->board.lost_segs)
 		return 0;
+	if (!sf->sack_ok && !sf->in_recovery)
+		cwnd += limited_transmit(sf);
 	if (flight >= cwnd || paced_out(sf, now_us))
 		return 0;
 	if (used >= sf->snd_wnd)
