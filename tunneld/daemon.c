@@ -93,6 +93,8 @@ static bool drain(struct daemon *d)
 	return (d->plain_engine && plain_drain(d)) || turn == ACTIONS_A_TURN;
 }
 
+void daemon_send(struct daemon *d) { (void)drain(d); }
+
 static void on_idle(void *owner)
 {
 	struct daemon *d = owner;
@@ -104,6 +106,7 @@ static void on_idle(void *owner)
 	flow_time(d);
 	fault_time(d);
 	more = drain(d);
+	d->connects_this_turn = 0;
 	news = events_wake(d->events, d->now_us);
 	news = (d->capture && capture_news(d->capture)) || news; /* both are asked */
 	if (news)

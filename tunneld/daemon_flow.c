@@ -285,7 +285,6 @@ static void opened(struct daemon *d, struct flow *f, int fd)
 	}
 	state(d, f, FLOW_OPEN);
 	f->give_up_us = USEC_NEVER;
-	stream_want_read(&f->stream, true);
 	if (deliver(d, f) && f->eof_waits) {
 		f->write_ended = true;
 		stream_end_writing(&f->stream);
@@ -363,6 +362,9 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	memcpy(f->comm, who->comm, sizeof f->comm);
 	if (is_plain || net_gateway(d, &gateway)) {
 		connect_flow(d, f, gateway);
+		/* The first of a turn goes before anything else is done; those that come with it share a batch. */
+		if (!d->connects_this_turn++)
+			daemon_send(d);
 		return;
 	}
 	/* Not for the first handshake, which is a matter of a round trip. */
@@ -476,7 +478,6 @@ static void on_dialled(void *owner, int fd, int error)
 		return;
 	}
 	state(d, f, FLOW_OPEN);
-	stream_want_read(&f->stream, true);
 	dialled_event(d, f, OPEN_OK, 0);
 }
 

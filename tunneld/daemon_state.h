@@ -104,6 +104,7 @@ struct daemon {
 	struct flow **by_park;      /* buckets */
 	uint32_t by_park_mask;
 	usec_t waiting_deadline_us;
+	uint32_t connects_this_turn;
 
 	struct http *http;
 	struct events *events;
@@ -117,6 +118,8 @@ struct daemon {
 
 /* --- daemon.c --- */
 void daemon_end(struct daemon *d);
+/* What the engine wants now, without waiting for the end of the loop's turn. Not from inside flow_action(). */
+void daemon_send(struct daemon *d);
 
 /* --- daemon_net.c: datagrams, sessions, paths --- */
 int net_open(struct daemon *d); /* 0, or 1 with the reason on stderr */

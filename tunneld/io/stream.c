@@ -2,7 +2,6 @@
 #include "tunneld/io/stream.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -106,10 +105,10 @@ static void linger(int fd, bool hard)
 
 int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner)
 {
-	int one = 1, flags = fcntl(fd, F_GETFL), error;
+	int one = 1, error;
 
-	*s = (struct stream){ .fd = fd, .set = set, .owner = owner };
-	error = !(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) ? errno : ask(s, EPOLL_CTL_ADD);
+	*s = (struct stream){ .fd = fd, .set = set, .owner = owner, .want_read = true };
+	error = ask(s, EPOLL_CTL_ADD);
 	if (error) {
 		close(fd);
 		s->fd = -1;

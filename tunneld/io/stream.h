@@ -49,7 +49,7 @@ enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_RESET };
 int stream_set_open(struct stream_set *set, struct loop *loop, const struct stream_events *events); /* 0 or errno */
 void stream_set_close(struct stream_set *set);
 
-/* Takes fd, connected; makes it non-blocking, with TCP_NODELAY. Waits for nothing yet. 0 or errno (then fd is closed). */
+/* Takes fd, connected and non-blocking; sets TCP_NODELAY. Waits for bytes to read. 0 or errno (then fd is closed). */
 int stream_open(struct stream *s, struct stream_set *set, int fd, void *owner);
 void stream_want_read(struct stream *s, bool want);
 void stream_want_write(struct stream *s, bool want);

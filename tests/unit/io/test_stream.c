@@ -123,6 +123,7 @@ static void up(void)
 	CU_ASSERT_TRUE_FATAL(app >= 0);
 	close(listening);
 	CU_ASSERT_EQUAL_FATAL(stream_open(&s, &set, dialled_fd, &s), 0);
+	stream_want_read(&s, false);
 }
 
 static void down(void)
@@ -300,9 +301,8 @@ static void test_each_has_its_turn(void)
 	loop = loop_new();
 	CU_ASSERT_EQUAL_FATAL(stream_set_open(&set, loop, &many_events), 0);
 	for (unsigned i = 0; i < MANY; i++) {
-		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair[i]), 0);
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair[i]), 0);
 		CU_ASSERT_EQUAL_FATAL(stream_open(&many[i], &set, pair[i][1], &many[i]), 0);
-		stream_want_read(&many[i], true);
 		CU_ASSERT_EQUAL(write(pair[i][0], "x", 1), 1); /* never read: ready for ever */
 	}
 	loop_run(loop);
