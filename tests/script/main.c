@@ -531,6 +531,10 @@ static void call_path(char *rest)
 			ev.path.gone = true, ev.path.state = PATH_DOWN;
 		else if (!strcmp(what, "backup"))
 			ev.path.backup = true;
+		else if (!strcmp(what, "uperf")) /* the peer understands it */
+			ev.path.peer_uperf = true;
+		else if (!strcmp(what, "long_prio"))
+			ev.path.peer_long_prio = true;
 		else if (!strcmp(what, "passive"))
 			ev.path.may_initiate = false;
 		else if (!strcmp(what, "id"))
@@ -699,6 +703,10 @@ static void check_sub(unsigned sub, char *rest)
 		compare_number(what, i.backup, rest);
 	else if (!strcmp(what, "stale"))
 		compare_number(what, i.stale, rest);
+	else if (!strcmp(what, "uperf_timeout_ms"))
+		compare_number(what, i.uperf_timeout_ms, rest);
+	else if (!strcmp(what, "uperf_cause"))
+		compare_text(what, i.uperf_cause, rest);
 	else if (!strcmp(what, "rto_ms"))
 		compare_number(what, i.rto_ms, rest);
 	else if (!strcmp(what, "cwnd"))

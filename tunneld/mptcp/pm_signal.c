@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tunneld/mptcp/pm_signal.h"
 
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 #include "tunneld/wire/option_rules.h"
 
@@ -183,7 +184,7 @@ void pm_signal_forget(struct conn *c, uint8_t addr_id)
 	}
 }
 
-/* A subflow that answers, and has not carried it last, before one that has. */
+/* A subflow that answers, and has not carried it last, before one that has. An ACK that owes the keys has no room for more. */
 static struct sub *carrier(struct conn *c, const struct signal *g)
 {
 	struct sub *best = NULL;
@@ -191,7 +192,7 @@ static struct sub *carrier(struct conn *c, const struct signal *g)
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		struct sub *s = c->subs[i];
 
-		if (!conn_sub_usable(s) || !may_carry(g, s))
+		if (!conn_sub_usable(s) || !may_carry(g, s) || conn_keys_owed(s))
 			continue;
 		if (!best || (conn_sub_avoid(best) && !conn_sub_avoid(s)) ||
 		    (conn_sub_avoid(best) == conn_sub_avoid(s) && best->id == g->sub))
@@ -222,7 +223,7 @@ void pm_signals_due(struct conn *c, usec_t now_us)
 		}
 		s = carrier(c, one);
 		if (!s) {
-			one->look_us = usec_add(now_us, LOOK_US);
+			one->look_us = usec_add(now_us, c->fully ? LOOK_US : SPACING_MIN_US);
 		} else if (!pm_signal_may(s, now_us)) {
 			one->look_us = s->signal_again_us;
 		} else {
