@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Local streams: parked connects and dialled destinations on one side, the engine's connections on
- * the other. Bytes wait in the kernel or in the engine, never here: reads go straight
- * into the engine's pages, writes straight out of them.
+ * Local streams: applications or destinations on one side, the engine's connections on the other. Bytes wait in the kernel or in
+ * the engine, never here: reads go straight into the engine's pages, writes straight out of them.
  */
-#include "tunneld/daemon_state.h"
+#include "tunneld/daemon_flow.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,8 +16,6 @@
 
 #define TEXT(a) addr_print((a), (char[ADDR_TEXT_MAX]){ 0 })
 
-/* As the kernel's own: tcp_syn_retries 6 make 127 s. */
-#define CONNECT_TIMEOUT_US (127 * USEC_PER_S)
 enum {
 	READ_LEAST = 16 << 10, READ_MOST = 256 << 10,
 	STRETCHES = 17, /* READ_MOST in the engine's pages, the first begun already */
@@ -26,14 +23,14 @@ enum {
 
 /* --- the table --- */
 
-static void state(struct daemon *d, struct flow *f, enum flow_state now)
+void flow_is(struct daemon *d, struct flow *f, enum flow_state now)
 {
 	d->flow_states[f->state]--;
 	d->flow_states[now]++;
 	f->state = now;
 }
 
-static struct flow *flow_new(struct daemon *d, struct engine *engine, enum flow_state as, const struct addr *destination)
+struct flow *flow_new(struct daemon *d, struct engine *engine, enum flow_state as, const struct addr *destination)
 {
 	struct flow *f = d->free_flow;
 	uint32_t index, generation;
@@ -49,19 +46,19 @@ static struct flow *flow_new(struct daemon *d, struct engine *engine, enum flow_
 	f->stream.fd = f->dial.fd = -1;
 	f->since_us = d->now_us;
 	f->give_up_us = USEC_NEVER;
-	state(d, f, as);
+	flow_is(d, f, as);
 	d->flow_count++;
 	return f;
 }
 
-static uint64_t host_of(const struct flow *f) { return (uint64_t)f->generation << 32 | f->index; }
+uint64_t flow_host(const struct flow *f) { return (uint64_t)f->generation << 32 | f->index; }
 
 static struct flow *flow_of_host(struct daemon *d, uint64_t host)
 {
 	uint32_t index = (uint32_t)host;
 	struct flow *f = index < d->config->connections_max ? &d->flows[index] : NULL;
 
-	return f && f->state != FLOW_FREE && host_of(f) == host ? f : NULL;
+	return f && f->state != FLOW_FREE && flow_host(f) == host ? f : NULL;
 }
 
 static struct flow **park_bucket(struct daemon *d, park_id park)
@@ -69,7 +66,7 @@ static struct flow **park_bucket(struct daemon *d, park_id park)
 	return &d->by_park[(park * UINT64_C(0x9e3779b97f4a7c15) >> 32) & d->by_park_mask];
 }
 
-static struct flow *flow_of_park(struct daemon *d, park_id park)
+struct flow *flow_of_park(struct daemon *d, park_id park)
 {
 	struct flow *f = *park_bucket(d, park);
 
@@ -78,7 +75,7 @@ static struct flow *flow_of_park(struct daemon *d, park_id park)
 	return f;
 }
 
-static void park_known(struct daemon *d, struct flow *f, park_id park)
+void flow_park_known(struct daemon *d, struct flow *f, park_id park)
 {
 	struct flow **b = park_bucket(d, park);
 
@@ -88,7 +85,7 @@ static void park_known(struct daemon *d, struct flow *f, park_id park)
 }
 
 /* What it holds outside has been dealt with. */
-static void flow_free(struct daemon *d, struct flow *f)
+void flow_free(struct daemon *d, struct flow *f)
 {
 	assert(f->state != FLOW_FREE && f->stream.fd < 0 && f->dial.fd < 0);
 	if (f->park) {
@@ -98,23 +95,23 @@ static void flow_free(struct daemon *d, struct flow *f)
 			at = &(*at)->next;
 		*at = f->next;
 	}
-	state(d, f, FLOW_FREE);
+	flow_is(d, f, FLOW_FREE);
 	f->next = d->free_flow;
 	d->free_flow = f;
 	d->flow_count--;
 }
 
-static enum err flow_event(struct flow *f, struct event *ev) { return engine_input(f->engine, ev, f->daemon->now_us); }
+enum err flow_event(struct flow *f, struct event *ev) { return engine_input(f->engine, ev, f->daemon->now_us); }
 
 /* Who is at the other end, for a log line. */
-static const char *peer_text(const struct flow *f)
+const char *flow_peer_text(const struct flow *f)
 {
 	return f->engine == f->daemon->engine ? f->daemon->peers[f->peer].name : "plain";
 }
 
 /* --- ends --- */
 
-static void engine_abort(struct flow *f)
+void flow_engine_abort(struct flow *f)
 {
 	struct event ev = { .kind = EV_ABORT, .conn = f->conn };
 
@@ -124,7 +121,7 @@ static void engine_abort(struct flow *f)
 }
 
 /* The local side goes by RST, or fails its connect; the engine's side is dead already. */
-static void local_reset(struct daemon *d, struct flow *f, enum open_result why)
+void flow_local_reset(struct daemon *d, struct flow *f, enum open_result why)
 {
 	if (f->dial.fd >= 0)
 		dial_cancel(&f->dial);
@@ -146,7 +143,7 @@ static void stream_died(struct daemon *d, struct flow *f)
 	stream_close(&f->stream);
 	if (f->park)
 		park_closed(d->park, f->park);
-	engine_abort(f);
+	flow_engine_abort(f);
 	flow_free(d, f);
 }
 
@@ -271,245 +268,23 @@ static void on_reset(void *owner)
 const struct stream_events flow_stream_events = { .readable = on_readable, .writable = on_writable, .reset = on_reset };
 
 /* The local side is connected by fd. */
-static void opened(struct daemon *d, struct flow *f, int fd)
+void flow_opened(struct daemon *d, struct flow *f, int fd)
 {
 	int error = stream_open(&f->stream, &d->streams, fd, f);
 
 	if (error) {
 		log_line(LOG_WARN, "%s: %s", TEXT(&f->destination), strerror(error));
-		engine_abort(f);
+		flow_engine_abort(f);
 		if (f->park)
 			park_closed(d->park, f->park);
 		flow_free(d, f);
 		return;
 	}
-	state(d, f, FLOW_OPEN);
+	flow_is(d, f, FLOW_OPEN);
 	f->give_up_us = USEC_NEVER;
 	if (deliver(d, f) && f->eof_waits) {
 		f->write_ended = true;
 		stream_end_writing(&f->stream);
-	}
-}
-
-/* --- client: parked connects --- */
-
-static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
-{
-	struct event ev = {
-		.kind = EV_CONNECT,
-		.connect = { .peer = gateway, .host = host_of(f), .destination = f->destination,
-			     .user_timeout_ms = f->user_timeout_ms },
-	};
-	const struct path_wish wish = { .interface = f->device, .mark = f->mark, .source = f->source };
-	const struct path_end *wished = f->engine == d->plain_engine ? NULL : paths_wished(d->paths, gateway, &wish);
-	enum err err;
-
-	if (wished)
-		ev.connect.wish = wished->id + 1;
-	else if (*f->device)
-		log_line(LOG_INFO, "%s: %s[%ld] asks for interface %s, and no path is there: any is taken",
-			 TEXT(&f->destination), f->comm, (long)f->pid, f->device);
-	else if (f->mark)
-		log_line(LOG_INFO, "%s: %s[%ld] has SO_MARK %#x, and no path has that mark: any is taken",
-			 TEXT(&f->destination), f->comm, (long)f->pid, f->mark);
-
-	state(d, f, FLOW_OPENING);
-	f->peer = gateway;
-	err = flow_event(f, &ev);
-	if (err != ERR_OK) {
-		log_line(LOG_WARN, "%s: the engine refuses: %s", TEXT(&f->destination), err_text(err));
-		local_reset(d, f, err == ERR_FULL ? OPEN_NO_RESOURCES : OPEN_NO_PATH);
-		return;
-	}
-	f->conn = ev.connect.conn;
-}
-
-static void wait_for_gateway(struct daemon *d, struct flow *f)
-{
-	state(d, f, FLOW_WAITING);
-	f->give_up_us = f->since_us + CONNECT_TIMEOUT_US;
-	d->waiting_deadline_us = usec_min(d->waiting_deadline_us, f->give_up_us);
-}
-
-static void on_park_connect(void *ctx, park_id id, const struct addr *dest, const struct park_caller *who)
-{
-	struct daemon *d = ctx;
-	struct addr to = addr_unmap(dest);
-	bool is_plain;
-	struct flow *f;
-	peer_id gateway = 0;
-
-	d->now_us = clock_now();
-	count(&d->counters, CNT_ConnectsAsked);
-	is_plain = plain_connects(d, &to);
-	if (d->ending || (!is_plain && !net_any_path(d))) {
-		count(&d->counters, CNT_ConnectsFailed);
-		park_unable(d->park, id, d->ending ? ECONNREFUSED : ENETUNREACH, LOCAL_NO_TUNNEL);
-		return;
-	}
-	f = flow_new(d, is_plain ? d->plain_engine : d->engine, FLOW_WAITING, &to);
-	if (!f) {
-		count(&d->counters, CNT_ConnectsFailed);
-		park_fail(d->park, id, ENOBUFS);
-		return;
-	}
-	park_known(d, f, id);
-	f->pid = who->pid;
-	f->user_timeout_ms = who->user_timeout_ms;
-	f->source = who->local;
-	f->mark = who->mark;
-	memcpy(f->device, who->device, sizeof f->device);
-	memcpy(f->comm, who->comm, sizeof f->comm);
-	if (is_plain || net_gateway(d, &gateway)) {
-		connect_flow(d, f, gateway);
-		/* The first of a turn goes before anything else is done; those that come with it share a batch. */
-		if (!d->connects_this_turn++)
-			daemon_send(d);
-		return;
-	}
-	/* Not for the first handshake, which is a matter of a round trip. */
-	if (usec_since(d->now_us, d->started_us) > 3 * USEC_PER_S)
-		park_slow(d->park, id, LOCAL_NO_GATEWAY);
-	wait_for_gateway(d, f);
-}
-
-static void on_park_stream(void *ctx, park_id id, int fd)
-{
-	struct daemon *d = ctx;
-	struct flow *f = flow_of_park(d, id);
-
-	d->now_us = clock_now();
-	assert(f && f->state == FLOW_COMPLETING);
-	opened(d, f, fd);
-}
-
-static void on_park_cancel(void *ctx, park_id id)
-{
-	struct daemon *d = ctx;
-	struct flow *f = flow_of_park(d, id);
-
-	if (!f)
-		return;
-	d->now_us = clock_now();
-	engine_abort(f);
-	flow_free(d, f);
-}
-
-/* Never without a word: whatever does not go through the tunnel has a line and a number. */
-static void on_park_direct(void *ctx, const struct addr *dest, const struct park_caller *who,
-			   enum local_reason why)
-{
-	struct daemon *d = ctx;
-
-	count(&d->counters, why == LOCAL_LISTED     ? CNT_ConnectsDirectListed
-			    : why == LOCAL_FALLBACK ? CNT_ConnectsDirectFallback
-						    : CNT_ConnectsDirectBypass);
-	log_line(LOG_INFO, "%s: not carried: %s[%ld] connects directly, %s", TEXT(dest), who->comm,
-		 (long)who->pid, local_reason_text(why));
-}
-
-static const struct park_callbacks park_callbacks = {
-	.on_connect = on_park_connect,
-	.on_stream = on_park_stream,
-	.on_cancel = on_park_cancel,
-	.on_direct = on_park_direct,
-};
-
-void flow_gateway_ready(struct daemon *d)
-{
-	peer_id gateway;
-
-	if (!d->flow_states[FLOW_WAITING] || !net_gateway(d, &gateway))
-		return;
-	for (uint32_t i = 0; i < d->config->connections_max && d->flow_states[FLOW_WAITING]; i++)
-		if (d->flows[i].state == FLOW_WAITING)
-			connect_flow(d, &d->flows[i], gateway);
-	d->waiting_deadline_us = USEC_NEVER;
-}
-
-static void client_opened(struct daemon *d, struct flow *f, const struct action *act)
-{
-	int fd;
-
-	if (act->opened.result != OPEN_OK) {
-		f->conn = 0;
-		log_line(LOG_DEBUG, "%s: %s", TEXT(&f->destination), open_result_text(act->opened.result));
-		local_reset(d, f, act->opened.result);
-		return;
-	}
-	count(&d->counters, CNT_ConnectsOpened);
-	state(d, f, FLOW_COMPLETING);
-	if (park_complete(d->park, f->park, &fd))
-		opened(d, f, fd);
-	/* Else on_park_stream() or on_park_cancel() comes. */
-}
-
-/* --- gateway: dialling --- */
-
-static void dialled_event(struct daemon *d, struct flow *f, enum open_result result, int icmp_code)
-{
-	struct event ev = {
-		.kind = EV_DIALLED,
-		.dialled = { .conn = f->conn, .host = host_of(f), .result = result, .icmp_code = (uint8_t)icmp_code },
-	};
-
-	if (result != OPEN_OK)
-		count(&d->counters, CNT_DialsFailed);
-	if (flow_event(f, &ev) == ERR_OK && result == OPEN_OK)
-		return;
-	f->conn = 0;
-	local_reset(d, f, result);
-}
-
-static void on_dialled(void *owner, int fd, int error)
-{
-	struct flow *f = owner;
-	struct daemon *d = f->daemon;
-
-	d->now_us = clock_now();
-	if (error) {
-		log_line(LOG_DEBUG, "%s for %s: %s", TEXT(&f->destination), peer_text(f), strerror(error));
-		dialled_event(d, f, verdict_of_errno(error), verdict_icmp_code(error));
-		return;
-	}
-	error = stream_open(&f->stream, &d->streams, fd, f);
-	if (error) {
-		dialled_event(d, f, verdict_of_errno(error), verdict_icmp_code(error));
-		return;
-	}
-	state(d, f, FLOW_OPEN);
-	dialled_event(d, f, OPEN_OK, 0);
-}
-
-static void dial(struct daemon *d, struct engine *from, const struct action *act)
-{
-	bool is_plain = from == d->plain_engine;
-	const struct addr *to = is_plain ? plain_forward(d, &act->dial.destination) : &act->dial.destination;
-	struct flow *f = to ? flow_new(d, from, FLOW_DIALLING, to) : NULL;
-	struct event refused = { .kind = EV_DIALLED, .dialled = { .conn = act->conn, .result = OPEN_NO_RESOURCES, .icmp_code = 1 } };
-	const char *why;
-	int error;
-
-	if (!f || d->ending) {
-		(void)!engine_input(from, &refused, d->now_us);
-		if (f)
-			flow_free(d, f);
-		return;
-	}
-	f->conn = act->conn;
-	f->peer = act->dial.peer;
-	/* What plain.listen forwards to is of the config, not of the peer's choice. */
-	why = is_plain ? NULL : egress_refuses(&d->egress, &f->destination);
-	if (why) {
-		log_line(LOG_INFO, "refused %s for %s: %s", TEXT(&f->destination), d->peers[f->peer].name, why);
-		dialled_event(d, f, OPEN_PROHIBITED, 13);
-		return;
-	}
-	count(&d->counters, CNT_DialsStarted);
-	error = dial_start(&f->dial, d->loop, &f->destination, on_dialled, f);
-	if (error) {
-		f->dial.fd = -1;
-		dialled_event(d, f, verdict_of_errno(error), verdict_icmp_code(error));
 	}
 }
 
@@ -533,7 +308,7 @@ void flow_action(struct daemon *d, struct engine *from, const struct action *act
 	struct flow *f;
 
 	if (act->kind == ACT_DIAL) {
-		dial(d, from, act);
+		flow_dial(d, from, act);
 		return;
 	}
 	f = flow_of_action(d, from, act);
@@ -541,7 +316,7 @@ void flow_action(struct daemon *d, struct engine *from, const struct action *act
 		return; /* ended here while the engine was telling */
 	switch (act->kind) {
 	case ACT_OPENED:
-		client_opened(d, f, act);
+		flow_connected(d, f, act);
 		break;
 	case ACT_DATA:
 		/* Without a reader the offer stays unanswered; deliver() finds the bytes when there is one. */
@@ -562,12 +337,12 @@ void flow_action(struct daemon *d, struct engine *from, const struct action *act
 		break;
 	case ACT_RESET:
 		f->conn = 0;
-		local_reset(d, f, act->reset.why == OPEN_OK ? OPEN_RESET : act->reset.why);
+		flow_local_reset(d, f, act->reset.why == OPEN_OK ? OPEN_RESET : act->reset.why);
 		break;
 	case ACT_CLOSED:
 		f->conn = 0;
 		if (f->state != FLOW_OPEN) {
-			local_reset(d, f, OPEN_RESET);
+			flow_local_reset(d, f, OPEN_RESET);
 			break;
 		}
 		stream_close(&f->stream);
@@ -597,7 +372,7 @@ void flow_time(struct daemon *d)
 		if (f->state != FLOW_WAITING)
 			continue;
 		if (d->now_us >= f->give_up_us)
-			local_reset(d, f, OPEN_TIMED_OUT);
+			flow_local_reset(d, f, OPEN_TIMED_OUT);
 		else
 			next = usec_min(next, f->give_up_us);
 	}
@@ -611,12 +386,12 @@ void flow_abort_peer(struct daemon *d, peer_id peer)
 
 		if (f->state == FLOW_FREE || f->state == FLOW_WAITING || f->peer != peer || f->engine != d->engine)
 			continue;
-		engine_abort(f);
+		flow_engine_abort(f);
 		/* Not yet answered: a kernel would have gone on sending its SYN. */
 		if (f->state == FLOW_OPENING)
-			wait_for_gateway(d, f);
+			flow_wait(d, f);
 		else
-			local_reset(d, f, OPEN_RESET);
+			flow_local_reset(d, f, OPEN_RESET);
 	}
 }
 
@@ -625,8 +400,8 @@ void flow_abort_every(struct daemon *d)
 	for (uint32_t i = 0; i < d->config->connections_max; i++) {
 		if (d->flows[i].state == FLOW_FREE)
 			continue;
-		engine_abort(&d->flows[i]);
-		local_reset(d, &d->flows[i], OPEN_REFUSED);
+		flow_engine_abort(&d->flows[i]);
+		flow_local_reset(d, &d->flows[i], OPEN_REFUSED);
 	}
 }
 
@@ -637,21 +412,15 @@ void flow_stop_accepting(struct daemon *d)
 
 		/* Not yet opened: refused, as by a machine that shuts down. */
 		if (f->state == FLOW_WAITING || f->state == FLOW_OPENING || f->state == FLOW_DIALLING) {
-			engine_abort(f);
-			local_reset(d, f, OPEN_REFUSED);
+			flow_engine_abort(f);
+			flow_local_reset(d, f, OPEN_REFUSED);
 		}
 	}
 }
 
 int flow_open_all(struct daemon *d)
 {
-	struct park_config pc = {
-		.socket = d->config->client_socket, .any_user = d->config->client_socket_any_user,
-		.bypass = d->config->bypass.list, .bypass_count = d->config->bypass.count,
-		.streams_max = d->config->connections_max,
-	};
 	uint32_t n = d->config->connections_max, buckets = 64;
-	const char *why;
 	int error;
 
 	while (buckets < n)
@@ -677,15 +446,7 @@ int flow_open_all(struct daemon *d)
 		log_line(LOG_ERROR, "epoll: %s", strerror(error));
 		return 1;
 	}
-	if (!d->config->client)
-		return 0;
-	d->park = park_new(loop_ev(d->loop), &pc, &park_callbacks, d, &why);
-	if (!d->park) {
-		log_line(LOG_ERROR, "%s: %s: %s", d->config->client_socket, why, strerror(errno));
-		return 1;
-	}
-	log_line(LOG_INFO, "applications are served at %s", d->config->client_socket);
-	return 0;
+	return d->config->client ? flow_park_open(d) : 0;
 }
 
 void flow_close_all(struct daemon *d)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What daemon_flow.c, daemon_connect.c and daemon_dial.c share: the table of streams, and how one begins and ends. A stream's
+ * life is FLOW_WAITING, FLOW_OPENING, FLOW_COMPLETING (client) or FLOW_DIALLING (gateway), FLOW_OPEN, FLOW_FREE.
+ */
+#ifndef PLAIT_DAEMON_FLOW_H
+#define PLAIT_DAEMON_FLOW_H
+
+#include "tunneld/daemon_state.h"
+
+/* --- daemon_flow.c --- */
+
+/* NULL: the table is full, and that is counted. */
+struct flow *flow_new(struct daemon *d, struct engine *engine, enum flow_state as, const struct addr *destination);
+/* What it holds outside has been dealt with. */
+void flow_free(struct daemon *d, struct flow *f);
+void flow_is(struct daemon *d, struct flow *f, enum flow_state now);
+uint64_t flow_host(const struct flow *f);      /* the engine's name for it */
+struct flow *flow_of_park(struct daemon *d, park_id park);
+void flow_park_known(struct daemon *d, struct flow *f, park_id park);
+const char *flow_peer_text(const struct flow *f);
+enum err flow_event(struct flow *f, struct event *ev);
+
+/* The local side is connected by fd. */
+void flow_opened(struct daemon *d, struct flow *f, int fd);
+void flow_engine_abort(struct flow *f);
+/* The local side goes by RST, or fails its connect; the engine's side is dead already. f is no more. */
+void flow_local_reset(struct daemon *d, struct flow *f, enum open_result why);
+
+/* --- daemon_connect.c --- */
+int flow_park_open(struct daemon *d); /* 0, or 1 with the reason on stderr */
+void flow_wait(struct daemon *d, struct flow *f);
+void flow_connected(struct daemon *d, struct flow *f, const struct action *act); /* ACT_OPENED */
+
+/* --- daemon_dial.c --- */
+void flow_dial(struct daemon *d, struct engine *from, const struct action *act); /* ACT_DIAL */
+
+#endif
