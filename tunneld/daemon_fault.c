@@ -594,6 +594,12 @@ void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
 		known = faults_find(d->faults, f->fault);
 		if (known && known->told == TOLD_SENT && f->arrived)
 			known->told = TOLD_ARRIVED;
+		if (known && known->told == TOLD_SENT && !f->arrived && !f->copies) {
+			/* A weightier one took its place, or its connection ended before it went. */
+			known->told = TOLD_WAITING;
+			known->tell_us = d->now_us + TELL_RETRY_US;
+			d->fault_watch->tell_us = usec_min(d->fault_watch->tell_us, known->tell_us);
+		}
 		return;
 	case FACT_SUBFLOW_UP:
 		/* Perhaps there is a way to tell now what waits. */

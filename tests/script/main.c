@@ -551,7 +551,8 @@ static void call_path(char *rest)
 
 static void call_fault(char *rest)
 {
-	struct event ev = { .kind = EV_FAULT, .fault = { .id = 1 } };
+	static uint64_t faults; /* each a fault of its own */
+	struct event ev = { .kind = EV_FAULT, .fault = { .id = ++faults } };
 	char *what;
 
 	while ((what = word(&rest))) {

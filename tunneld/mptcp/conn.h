@@ -224,7 +224,7 @@ struct conn {
 
 	/* tables of the engine */
 	struct conn *token_next, *ready_next, *peer_next, *peer_prev;
-	uint8_t announce;          /* FAULT_ANNOUNCE under way: its number in the engine's table + 1; 0: none */
+	uint8_t announce;          /* FAULT_ANNOUNCEs under way: the first's number in the engine's table + 1; 0: none */
 	bool up_told;              /* conn_facts.c */
 	bool ready;
 	bool token_listed;

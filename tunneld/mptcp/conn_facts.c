@@ -15,6 +15,7 @@ enum {
 	ANNOUNCE_COPIES = 5,      /* on pure ACKs, which nobody acknowledges */
 	ANNOUNCE_MOST = 10,       /* and with data, of which a copy's arrival can be known */
 	ANNOUNCE_CONNS = 2,       /* connections that announce one fault: one may end meanwhile */
+	ANNOUNCES_OF_CONN = 4,    /* under way at a time */
 };
 #define ANNOUNCE_LEAST_US (50 * USEC_PER_MS)
 
@@ -217,26 +218,79 @@ void conn_fault_heard(struct sub *by, const struct mptcp_option *opt, usec_t now
 
 /* --- FAULT_ANNOUNCE sent --- */
 
-static struct announce *announce_of(const struct conn *c)
+static struct announce *announce_at(const struct engine *e, uint8_t number)
 {
-	return c->announce ? &c->engine->announces[c->announce - 1] : NULL;
+	return number ? &e->announces[number - 1] : NULL;
 }
 
-static void announce_end(struct conn *c, bool arrived)
+static struct announce *announce_first(const struct conn *c)
 {
-	struct announce *a = announce_of(c);
-	struct fact f;
+	return announce_at(c->engine, c->announce);
+}
 
-	if (!a)
-		return;
-	f = of_conn(c, FACT_FAULT_TOLD);
+static struct announce *announce_after(const struct conn *c, const struct announce *a)
+{
+	return announce_at(c->engine, a->next);
+}
+
+/* What lasts matters to every choice to come; a router's name tells more than a probe's silence. */
+static uint8_t announce_weight(const struct event *ev)
+{
+	return (uint8_t)((ev->fault.transient ? 0 : 2) + (ev->fault.middlebox.family ? 1 : 0));
+}
+
+static void announce_end(struct conn *c, struct announce *a, bool arrived)
+{
+	struct engine *e = c->engine;
+	uint8_t number = (uint8_t)(a - e->announces + 1), *at = &c->announce;
+	struct fact f = of_conn(c, FACT_FAULT_TOLD);
+
 	f.fault = a->fault;
 	f.path = a->path;
 	f.arrived = arrived;
 	f.copies = a->copies;
-	push(c->engine, &f);
-	a->used = false;
-	c->announce = 0;
+	push(e, &f);
+	while (*at != number)
+		at = &e->announces[*at - 1].next;
+	*at = a->next;
+	*a = (struct announce){ .used = false };
+}
+
+/* Behind all that weigh as much. NULL: there is no room, or only what weighs as much would make some. */
+static struct announce *announce_add(struct conn *c, uint8_t weight)
+{
+	struct engine *e = c->engine;
+	struct announce *last = NULL;
+	unsigned count = 0, free = 0;
+	uint8_t *at = &c->announce;
+
+	for (struct announce *a = announce_first(c); a; a = announce_after(c, a), count++)
+		last = a;
+	if (count == ANNOUNCES_OF_CONN) {
+		if (last->weight >= weight)
+			return NULL;
+		announce_end(c, last, false);
+	}
+	while (free < ENGINE_ANNOUNCES && e->announces[free].used)
+		free++;
+	if (free == ENGINE_ANNOUNCES)
+		return NULL;
+	while (*at && e->announces[*at - 1].weight >= weight)
+		at = &e->announces[*at - 1].next;
+	e->announces[free] = (struct announce){ .used = true, .weight = weight, .next = *at };
+	*at = (uint8_t)(free + 1);
+	return &e->announces[free];
+}
+
+/* What goes next by this subflow: what was said least often, of those the heaviest. */
+static struct announce *announce_due(const struct sub *s)
+{
+	struct announce *best = NULL;
+
+	for (struct announce *a = announce_first(s->conn); a; a = announce_after(s->conn, a))
+		if (a->due && a->by == s->id && (!best || a->copies < best->copies))
+			best = a;
+	return best;
 }
 
 /* Another subflow than those on the path the fault is of, which works. */
@@ -258,26 +312,24 @@ static struct sub *carrier(const struct conn *c, path_id not_on)
 
 static bool announce_on(struct conn *c, const struct event *ev, usec_t now_us)
 {
-	struct engine *e = c->engine;
-	const struct path *p = &e->paths[ev->fault.path];
-	struct announce *a = NULL;
+	const struct path *p = &c->engine->paths[ev->fault.path];
+	struct announce *a;
 
-	if (c->announce || !c->fully || c->state == M_CLOSED || c->state == M_TIME_WAIT || !carrier(c, ev->fault.path))
+	if (!c->fully || c->state == M_CLOSED || c->state == M_TIME_WAIT || !carrier(c, ev->fault.path))
 		return false;
-	for (unsigned i = 0; i < ENGINE_ANNOUNCES && !a; i++)
-		if (!e->announces[i].used) {
-			a = &e->announces[i];
-			c->announce = (uint8_t)(i + 1);
-		}
+	for (a = announce_first(c); a; a = announce_after(c, a))
+		if (a->fault == ev->fault.id)
+			return true;
+	a = announce_add(c, announce_weight(ev));
 	if (!a)
 		return false;
-	*a = (struct announce){
-		.used = true, .fault = ev->fault.id, .path = ev->fault.path, .next_us = now_us,
-		.option = { .subtype = FAULT_ANNOUNCE, .fault = {
-			.cause = ev->fault.cause, .transient = ev->fault.transient, .middlebox = ev->fault.middlebox,
-			.src_addr_id = p->addr_id, .dst_addr_id = p->addr_id,
-		} },
-	};
+	a->fault = ev->fault.id;
+	a->path = ev->fault.path;
+	a->next_us = now_us;
+	a->option = (struct mptcp_option){ .subtype = FAULT_ANNOUNCE, .fault = {
+		.cause = ev->fault.cause, .transient = ev->fault.transient, .middlebox = ev->fault.middlebox,
+		.src_addr_id = p->addr_id, .dst_addr_id = p->addr_id,
+	} };
 	for (uint8_t i = 0; i < c->sub_count; i++)
 		if (c->subs[i]->path == ev->fault.path) {
 			a->option.fault.src_addr_id = c->subs[i]->local_addr_id;
@@ -303,15 +355,12 @@ enum err engine_fault_event(struct engine *e, const struct event *ev, usec_t now
 	return told ? ERR_OK : ERR_UNEXPECTED;
 }
 
-void conn_announce_time(struct conn *c, usec_t now_us)
+static void announce_time(struct conn *c, struct announce *a, usec_t now_us)
 {
-	struct announce *a = announce_of(c);
 	struct sub *s;
 
-	if (!a || a->next_us > now_us)
-		return;
 	if (a->copies >= ANNOUNCE_MOST || (a->copies >= ANNOUNCE_COPIES && !a->with_data)) {
-		announce_end(c, false);
+		announce_end(c, a, false);
 		return;
 	}
 	s = carrier(c, a->path);
@@ -328,25 +377,38 @@ void conn_announce_time(struct conn *c, usec_t now_us)
 	a->next_us = usec_add(now_us, usec_max(s ? 2 * s->sf.rtt.srtt_us : 0, ANNOUNCE_LEAST_US) << (a->copies < 4 ? a->copies : 4));
 }
 
+void conn_announce_time(struct conn *c, usec_t now_us)
+{
+	struct announce *next;
+
+	for (struct announce *a = announce_first(c); a; a = next) {
+		next = announce_after(c, a);
+		if (a->next_us <= now_us)
+			announce_time(c, a, now_us);
+	}
+}
+
 usec_t conn_announce_deadline(const struct conn *c)
 {
-	const struct announce *a = announce_of(c);
+	usec_t at = USEC_NEVER;
 
-	return a ? a->next_us : USEC_NEVER;
+	for (const struct announce *a = announce_first(c); a; a = announce_after(c, a))
+		at = usec_min(at, a->next_us);
+	return at;
 }
 
 uint32_t conn_announce_room(const struct sub *s)
 {
-	const struct announce *a = announce_of(s->conn);
+	const struct announce *a = announce_due(s);
 
-	return a && a->due && a->by == s->id ? (uint32_t)((mptcp_option_size(&a->option) + 3) & ~(size_t)3) : 0;
+	return a ? (uint32_t)((mptcp_option_size(&a->option) + 3) & ~(size_t)3) : 0;
 }
 
 void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_data *d)
 {
-	struct announce *a = announce_of(s->conn);
+	struct announce *a = announce_due(s);
 
-	if (!a || !a->due || a->by != s->id || s->conn->fallen || seg->mptcp_count == SEGMENT_MPTCP_MAX || d->retransmission)
+	if (!a || s->conn->fallen || seg->mptcp_count == SEGMENT_MPTCP_MAX || d->retransmission)
 		return;
 	if (!d->len && !pm_signal_may(s, s->sf.last_snd_us))
 		return;
@@ -379,17 +441,21 @@ void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_
 
 void conn_announce_acked(const struct sub *s, struct ssn to)
 {
-	struct announce *a = announce_of(s->conn);
+	struct announce *next;
 
-	if (!a || !a->with_data || a->by != s->id || ssn_lt(to, a->end))
-		return;
-	if (s->sf.retransmitted_segments == a->retransmitted)
-		announce_end(s->conn, true);
-	else
-		a->with_data = false; /* a retransmission does not carry it, and may be what was acknowledged */
+	for (struct announce *a = announce_first(s->conn); a; a = next) {
+		next = announce_after(s->conn, a);
+		if (!a->with_data || a->by != s->id || ssn_lt(to, a->end))
+			continue;
+		if (s->sf.retransmitted_segments == a->retransmitted)
+			announce_end(s->conn, a, true);
+		else
+			a->with_data = false; /* a retransmission does not carry it, and may be what was acknowledged */
+	}
 }
 
 void conn_announce_gone(struct conn *c)
 {
-	announce_end(c, false);
+	while (c->announce)
+		announce_end(c, announce_first(c), false);
 }

@@ -72,8 +72,10 @@ struct raw_segment {
 /* The SYN of a first subflow that has been here: a late copy of it must not dial its destination again. */
 struct old_syn { peer_id peer; uint16_t port; struct ssn iss; };
 
-/* One FAULT_ANNOUNCE under way, of the connection whose `announce` is its number + 1. */
+/* One FAULT_ANNOUNCE under way. Those of a connection are a list, by weight: its `announce` is the first's number + 1. */
 struct announce {
+	uint8_t weight;
+	uint8_t next;             /* number + 1; 0: the last */
 	bool used, due;           /* due: it goes with the next segment of subflow `by` */
 	bool with_data;           /* the last copy rode on data up to `end` */
 	uint64_t fault;           /* the host's id of it */

@@ -169,6 +169,30 @@ static enum err fault(struct net *n, int side, path_id path, bool v6)
 	return engine_input(n->e[side], &ev, n->now);
 }
 
+/* A fault of path 1 at the first side; its cause is its id, by which the tests know it again. */
+static enum err fault_of(struct net *n, uint8_t id, bool lasting, bool router)
+{
+	struct event ev = { .kind = EV_FAULT, .fault = { .path = 1, .id = id, .cause = id, .transient = !lasting } };
+
+	if (router)
+		ev.fault.middlebox = (struct addr){ .family = 4, .ip = { 203, 0, 113, 9 } };
+	return engine_input(n->e[0], &ev, n->now);
+}
+
+/* The causes the second side heard of, each once, in the order of their first coming. */
+static unsigned causes_heard(const struct net *n, uint8_t *out, unsigned most)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < n->fact_count[1]; i++) {
+		const struct fact *f = &n->facts[1][i];
+
+		if (f->kind == FACT_FAULT_HEARD && count < most && !memchr(out, f->cause, count))
+			out[count++] = f->cause;
+	}
+	return count;
+}
+
 static void test_each_end_tells_of_subflows_that_came_up(void)
 {
 	struct net n;
@@ -283,6 +307,96 @@ static void test_lost_announcements_are_repeated(void)
 	stop(&n);
 }
 
+static void test_a_second_fault_does_not_wait_for_the_first(void)
+{
+	uint8_t heard_of[8] = { 0 };
+	struct net n;
+
+	connected(&n);
+	n.cut[1] = true;
+	CU_ASSERT_EQUAL(fault_of(&n, 0x0a, false, false), ERR_OK);
+	run(&n, 1 * MS);
+	CU_ASSERT_EQUAL(fault_of(&n, 0x0b, false, true), ERR_OK);
+	run(&n, 200 * MS);
+	CU_ASSERT_EQUAL(causes_heard(&n, heard_of, 8), 2);
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_FAULT_TOLD), 0);
+	run(&n, 10000 * MS);
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_FAULT_TOLD), 2);
+	CU_ASSERT_EQUAL(n.counters[0].v[CNT_FaultAnnounceTx], 10);
+	stop(&n);
+}
+
+static void test_what_weighs_more_is_said_first(void)
+{
+	static const uint8_t order[] = { 4, 3, 2, 1 };
+	uint8_t heard_of[8] = { 0 };
+	struct net n;
+
+	connected(&n);
+	n.cut[1] = true;
+	CU_ASSERT_EQUAL(fault_of(&n, 1, false, false), ERR_OK);
+	CU_ASSERT_EQUAL(fault_of(&n, 2, false, true), ERR_OK);
+	CU_ASSERT_EQUAL(fault_of(&n, 3, true, false), ERR_OK);
+	CU_ASSERT_EQUAL(fault_of(&n, 4, true, true), ERR_OK);
+	run(&n, 10000 * MS);
+	CU_ASSERT_EQUAL(causes_heard(&n, heard_of, 8), sizeof order);
+	CU_ASSERT_EQUAL(memcmp(heard_of, order, sizeof order), 0);
+	stop(&n);
+}
+
+static void test_a_full_queue_gives_way_to_weight_alone(void)
+{
+	struct net n;
+
+	connected(&n);
+	n.cut[1] = true;
+	for (uint8_t id = 1; id <= 4; id++)
+		CU_ASSERT_EQUAL(fault_of(&n, id, false, false), ERR_OK);
+	CU_ASSERT_EQUAL(fault_of(&n, 5, false, false), ERR_UNEXPECTED);
+	CU_ASSERT_EQUAL(fault_of(&n, 6, true, false), ERR_OK);
+	run(&n, 1 * MS);
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_FAULT_TOLD), 1);
+	CU_ASSERT_EQUAL(find(&n, 0, FACT_FAULT_TOLD)->fault, 4);
+	CU_ASSERT_EQUAL(find(&n, 0, FACT_FAULT_TOLD)->copies, 0);
+	CU_ASSERT_FALSE(find(&n, 0, FACT_FAULT_TOLD)->arrived);
+	run(&n, 20000 * MS);
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_FAULT_TOLD), 5);
+	CU_ASSERT_EQUAL(n.counters[0].v[CNT_FaultAnnounceTx], 20);
+	stop(&n);
+}
+
+static void test_a_fault_under_way_is_not_queued_twice(void)
+{
+	struct net n;
+
+	connected(&n);
+	n.cut[1] = true;
+	CU_ASSERT_EQUAL(fault_of(&n, 1, false, false), ERR_OK);
+	CU_ASSERT_EQUAL(fault_of(&n, 1, false, false), ERR_OK);
+	run(&n, 10000 * MS);
+	CU_ASSERT_EQUAL(n.counters[0].v[CNT_FaultAnnounceTx], 5);
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_FAULT_TOLD), 1);
+	stop(&n);
+}
+
+static void test_each_of_two_knows_that_it_arrived(void)
+{
+	struct net n;
+
+	connected(&n);
+	n.cut[1] = true;
+	CU_ASSERT_EQUAL(fault_of(&n, 1, false, false), ERR_OK);
+	CU_ASSERT_EQUAL(fault_of(&n, 2, false, true), ERR_OK);
+	for (int i = 0; i < 40 && number_of(&n, 0, FACT_FAULT_TOLD) < 2; i++) {
+		write_bytes(&n, 0, 5000);
+		run(&n, 50 * MS);
+	}
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_FAULT_TOLD), 2);
+	for (unsigned i = 0; i < n.fact_count[0]; i++)
+		CU_ASSERT_TRUE(n.facts[0][i].kind != FACT_FAULT_TOLD || n.facts[0][i].arrived);
+	stop(&n);
+}
+
 static void test_an_ack_without_room_leaves_out_the_address_for_itself_alone(void)
 {
 	struct net n;
@@ -346,7 +460,10 @@ UNIT_MAIN("conn_facts", T(test_each_end_tells_of_subflows_that_came_up),
 	  T(test_a_path_that_goes_is_told_with_its_reason),
 	  T(test_an_idle_connection_announces_several_times),
 	  T(test_one_that_rode_on_acknowledged_data_has_arrived),
-	  T(test_lost_announcements_are_repeated), T(test_an_ack_without_room_leaves_out_the_address_for_itself_alone),
+	  T(test_lost_announcements_are_repeated), T(test_a_second_fault_does_not_wait_for_the_first),
+	  T(test_what_weighs_more_is_said_first), T(test_a_full_queue_gives_way_to_weight_alone),
+	  T(test_a_fault_under_way_is_not_queued_twice), T(test_each_of_two_knows_that_it_arrived),
+	  T(test_an_ack_without_room_leaves_out_the_address_for_itself_alone),
 	  T(test_the_first_subflow_is_named_by_0_and_0),
 	  T(test_without_another_subflow_there_is_nobody_to_tell),
 	  T(test_a_full_ring_loses_the_newest_and_counts))
