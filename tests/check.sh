@@ -74,6 +74,7 @@ step schemas /usr/bin/python3 tests/lint/schemas.py "$B"
 step unit units
 step script make -s script SAN=1 B="$B"
 step rules tests/rules/rules.py
+step mutants tests/sim/mutants.sh --stale
 step fuzz make -s fuzz SAN=1 B="$B" SECONDS=2
 if [ -x "$B/tests/sim/sim" ]; then
 	step stories make -s sim-stories SAN=1 B="$B"

@@ -5,13 +5,29 @@
 # anything is a failure too. The last line is "mutants: N passed, N failed".
 #
 # usage: mutants.sh [SEEDS [PATTERN]]     PATTERN: only rows whose text has it
+#        mutants.sh --stale               no run: do all rows still change something? A step of make check
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-SEEDS=${1:-1000} ONLY=${2:-}
+if [ "${1:-}" = --stale ]; then
+	passed=0 failed=0
+	while IFS='|' read -r files change text; do
+		case $files in '' | '#'*) continue ;; esac
+		# shellcheck disable=SC2086 # a pattern
+		if cmp -s <(cat $files) <(sed -E "$change" $files); then
+			echo "tests/sim/mutants.txt: \"$text\" changes nothing in $files any more"
+			failed=$((failed + 1))
+		else
+			passed=$((passed + 1))
+		fi
+	done <tests/sim/mutants.txt
+	echo "mutants: $passed passed, $failed failed"
+	exit $((failed != 0))
+fi
+SEEDS=${1:-3000} ONLY=${2:-}
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/base"
-git ls-files -z -- Makefile common tunneld/wire tunneld/tcp tunneld/mptcp tests/sim tests/rules.mk shim/rules.mk |
+git ls-files -z -- Makefile common tunneld/wire tunneld/tcp tunneld/mptcp tests/sim tests/rules.mk shim/rules.mk tests/script |
 	xargs -0 cp --parents -pt "$tmp/base" || exit 2
 build() {
 	make -s -C "$1" -j2 B=build SAN=0 sim-build >"$1/build.log" 2>&1 && return 0
