@@ -84,7 +84,7 @@ include tests/rules.mk
 .PHONY: install uninstall
 D := $(DESTDIR)$(PREFIX)
 install: all
-	install -d $(D)/bin $(D)/sbin $(D)/lib $(D)/share/doc/plait/examples
+	install -d $(D)/bin $(D)/sbin $(D)/lib/systemd/system $(D)/share/doc/plait/examples
 	install -m 755 $(B)/plait $(D)/bin/plait
 	install -m 755 $(B)/tunneld $(D)/sbin/tunneld
 	install -m 755 $(B)/libplait.so $(D)/lib/libplait.so
@@ -92,10 +92,11 @@ install: all
 		install -d $$d && install -m 644 $$page $$d/ || exit 1; done
 	install -m 644 LICENSE README.md docs/*.md $(D)/share/doc/plait/
 	install -m 644 config/*.json $(D)/share/doc/plait/examples/
+	sed 's,@PREFIX@,$(PREFIX),' config/tunneld.service >$(D)/lib/systemd/system/tunneld.service
 	$(if $(DESTDIR),,-ldconfig 2>/dev/null)
 
 uninstall:
-	rm -f $(D)/bin/plait $(D)/sbin/tunneld $(D)/lib/libplait.so
+	rm -f $(D)/bin/plait $(D)/sbin/tunneld $(D)/lib/libplait.so $(D)/lib/systemd/system/tunneld.service
 	rm -f $(foreach page,$(notdir $(wildcard man/*.[1-8])),$(D)/share/man/man$(subst .,,$(suffix $(page)))/$(page))
 	rm -rf $(D)/share/doc/plait
 	$(if $(DESTDIR),,-ldconfig 2>/dev/null)

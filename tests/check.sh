@@ -70,6 +70,7 @@ units() {
 }
 
 step layers tests/lint/layers.sh
+step install env SAN=1 tests/lint/install.sh "$B"
 step schemas /usr/bin/python3 tests/lint/schemas.py "$B"
 step unit units
 step script make -s script SAN=1 B="$B"
