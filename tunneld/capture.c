@@ -124,7 +124,7 @@ static int64_t interface_of(struct capture *c, uint32_t path, const char *name)
 void capture_segment(struct capture *c, uint32_t path, const char *path_name, bool outbound, const struct addr *from,
 		     const struct addr *to, const uint8_t *segment, size_t len, enum segment_form form, usec_t now_us)
 {
-	static uint8_t frame[CAPTURE_SNAP_MOST];
+	static _Thread_local uint8_t frame[CAPTURE_SNAP_MOST];
 	uint32_t flags = outbound ? FLAG_OUTBOUND : FLAG_INBOUND;
 	uint64_t at = c->wall_us + usec_since(now_us, c->born_us), lost = c->dropped - c->dropped_told;
 	size_t whole = 0, got = tcp_frame_write(frame, c->snap, from, to, segment, len, form, &whole);

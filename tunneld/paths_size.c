@@ -47,7 +47,7 @@ static uint16_t smaller_mtu(unsigned mtu)
 
 static void size_probe(struct paths *p, struct path_end *e, uint16_t size, unsigned slot, usec_t now_us)
 {
-	static uint8_t bytes[MTU_MOST];
+	static _Thread_local uint8_t bytes[MTU_MOST];
 	struct wr w = wr_of(bytes, sizeof bytes);
 
 	e->size_sent[slot].token = now_us | TOKEN_SIZE | (uint64_t)slot << TOKEN_SLOT;

@@ -34,7 +34,7 @@ char *clock_wall_print(uint64_t wall_us, char buf[CLOCK_TEXT])
 
 const char *clock_wall_text(void)
 {
-	static char text[CLOCK_TEXT];
+	static _Thread_local char text[CLOCK_TEXT];
 
 	return clock_wall_print(clock_wall(), text);
 }

@@ -12,6 +12,7 @@ struct seal *seal_new(const struct seal_config *config, const uint8_t seed[32], 
 
 	if (sodium_init() < 0 || config->peers_max == 0 || config->peers_max > SEAL_PEERS_MAX)
 		return NULL;
+	assert(config->workers <= DATAGRAM_WORKERS_MAX && config->worker < (config->workers ? config->workers : 1));
 	if (!(s = calloc(1, sizeof *s)))
 		return NULL;
 	/* Pages of slots that nobody uses are never touched, so peers_max may be generous. */
@@ -23,6 +24,8 @@ struct seal *seal_new(const struct seal_config *config, const uint8_t seed[32], 
 	s->counters = config->counters;
 	s->responder = config->responder;
 	s->peers_max = config->peers_max;
+	s->worker = config->worker;
+	s->workers = config->workers ? config->workers : 1;
 	while (s->index_mask < (s->peers_max << SLOT_BITS) - 1)
 		s->index_mask = s->index_mask << 1 | 1;
 	s->capabilities = config->capabilities;
@@ -51,6 +54,15 @@ void seal_free(struct seal *s)
 	free(s);
 }
 
+/* The same after a restart of ours, or the responder's other workers would not know that we have restarted. */
+static uint8_t steer_of(const struct seal *s, const uint8_t public_key[KEY_SIZE])
+{
+	uint8_t hash[crypto_generichash_BYTES_MIN];
+
+	crypto_generichash(hash, sizeof hash, s->public_key, KEY_SIZE, public_key, KEY_SIZE);
+	return hash[0] & (DATAGRAM_WORKERS_MAX - 1);
+}
+
 enum err seal_peer_add(struct seal *s, const uint8_t public_key[KEY_SIZE], seal_peer *out)
 {
 	uint8_t dh[KEY_SIZE];
@@ -76,6 +88,7 @@ enum err seal_peer_add(struct seal *s, const uint8_t public_key[KEY_SIZE], seal_
 	p->used = true;
 	memcpy(p->public_key, public_key, KEY_SIZE);
 	mac_keys_of(&p->keys, public_key);
+	p->steer = steer_of(s, public_key);
 	p->current = NO_SLOT;
 	p->handshake_due_us = p->expire_due_us = USEC_NEVER;
 	*out = peer_number(s, p);
@@ -94,10 +107,15 @@ void seal_peer_remove(struct seal *s, seal_peer peer)
 	sodium_memzero(p, offsetof(struct peer, slots));
 }
 
-/* random | peer | slot 3 | path 4 */
+_Static_assert(SEAL_PEERS_MAX << SLOT_BITS <= 1 << (DATAGRAM_STEER_SHIFT - PATH_BITS), "every peer's slots have a number below the steer");
+
+/* steer 6 | random | peer | slot 3 | path 4 */
 static uint32_t index_of(const struct seal *s, seal_peer peer, unsigned k, uint32_t random)
 {
-	return ((peer << SLOT_BITS | k) | (random & ~s->index_mask)) << PATH_BITS;
+	const uint32_t low = (UINT32_C(1) << DATAGRAM_STEER_SHIFT) - 1;
+	uint32_t steer = s->peers[peer].initiator ? s->peers[peer].steer : s->worker;
+
+	return (((peer << SLOT_BITS | k) | (random & ~s->index_mask)) << PATH_BITS & low) | steer << DATAGRAM_STEER_SHIFT;
 }
 
 struct slot *slot_find(struct seal *s, uint32_t index, unsigned states, struct peer **peer)

@@ -36,6 +36,8 @@ struct seal_config {
 	 * responder takes only newer ones: it must not go back over a restart, or the peer will not hear us.
 	 */
 	uint64_t wall_us;
+	/* Responder: the worker that this seal is one of (wire/datagram.h). Both 0 is the same as the only one. */
+	uint8_t worker, workers;
 	struct counters *counters;
 };
 

@@ -98,6 +98,11 @@ static void initiation_input(struct seal *s, const uint8_t *bytes, size_t len, c
 		drop(s, CNT_HandshakeMalformed);
 		return;
 	}
+	/* Another worker knows the newest of its initiations, and we would take an old one. Noise covers the index: see below. */
+	if ((be_get32(bytes + 4) >> DATAGRAM_STEER_SHIFT) % s->workers != s->worker) {
+		drop(s, CNT_HandshakeMisdirected);
+		return;
+	}
 	if (!admit(s, bytes, len, from, now_us, out))
 		return;
 

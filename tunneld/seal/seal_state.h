@@ -55,6 +55,7 @@ struct peer {
 	bool used, initiator;        /* initiator: the host asked us to connect */
 	uint8_t public_key[KEY_SIZE];
 	struct mac_keys keys;        /* of public_key: for what we send */
+	uint8_t steer;               /* initiator: the high bits of our indexes */
 	int8_t current;              /* slot, or NO_SLOT */
 	uint8_t strikes;
 	usec_t strike_due_us;
@@ -76,6 +77,7 @@ struct seal {
 	struct counters *counters;
 	bool responder;
 	uint32_t capabilities, peers_max;
+	uint8_t worker, workers;     /* workers: 1 at least */
 	uint32_t index_mask;         /* bits of an index, path bits shifted off, that name peer and slot; the rest are chance */
 	uint64_t epoch;
 	uint64_t wall_us;            /* at born_us */

@@ -13,6 +13,10 @@
  * The receiver index names the session, and in its low four bits the path: each path has its own
  * counter and replay window, so that a slow path never falls out of a fast path's window; the nonce
  * is path number (4 bytes) and counter (8).
+ *
+ * The high bits of an index steer: a responder with several workers puts the worker's number there, so that the kernel can bring
+ * it what is sent to that index; an initiator puts there a number that stays the same for the two keys, and its initiations come
+ * to the worker of that number modulo their count. So all sessions of one client are one worker's.
  */
 #ifndef PLAIT_WIRE_DATAGRAM_H
 #define PLAIT_WIRE_DATAGRAM_H
@@ -24,6 +28,8 @@ enum {
 	DATAGRAM_DATA_HEADER = 9, DATAGRAM_TAG = 16,
 	DATAGRAM_DATA_OVERHEAD = DATAGRAM_DATA_HEADER + DATAGRAM_TAG,
 	SESSION_PATHS = 16, /* paths of one session */
+	DATAGRAM_STEER_BITS = 6, DATAGRAM_STEER_SHIFT = 32 - DATAGRAM_STEER_BITS,
+	DATAGRAM_WORKERS_MAX = 1 << DATAGRAM_STEER_BITS,
 	DATAGRAM_MAX = 65535,
 };
 

@@ -518,7 +518,58 @@ static void test_what_a_peer_is_can_be_asked(void)
 	pair_stop(&p);
 }
 
+/* Which worker an index leads to, as the kernel's program sees it. */
+static unsigned steers_to(const uint8_t *index, unsigned workers) { return (be_get32(index) >> DATAGRAM_STEER_SHIFT) % workers; }
+
+static void test_every_session_of_a_client_is_one_workers(void)
+{
+	enum { WORKERS = 3 };
+	struct packet first, again, d;
+	struct pair p;
+	uint8_t worker;
+
+	pair_start(&p);
+	seal_connect(p.client.s, p.client.peer, p.now);
+	first = wait_due(&p, &p.client);
+	worker = (uint8_t)steers_to(first.bytes + 4, WORKERS);
+	p.gateway.s->workers = WORKERS;
+
+	/* The others do not take it, even where it was led to them. */
+	p.gateway.s->worker = (uint8_t)((worker + 1) % WORKERS);
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &first), SEAL_DROPPED);
+	CU_ASSERT_EQUAL(counted(&p.gateway, CNT_HandshakeMisdirected), 1);
+	/* Nor under an index that somebody changed on the way: it is inside the seal too. */
+	d = first;
+	be_put32(d.bytes + 4, be_get32(d.bytes + 4) ^ (uint32_t)(worker ^ p.gateway.s->worker) << DATAGRAM_STEER_SHIFT);
+	mac_add(d.bytes, d.len, &p.gateway.s->jar.keys, NULL);
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_DROPPED);
+
+	p.gateway.s->worker = worker;
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &first), SEAL_REPLY);
+	d = reply(&p);
+	CU_ASSERT_EQUAL(deliver(&p, &p.client, &d), SEAL_READY);
+	for (uint8_t path = 0; path < SESSION_PATHS; path++) {
+		d = say(&p, &p.client, path, "to the worker");
+		CU_ASSERT_EQUAL(steers_to(d.bytes + 1, WORKERS), worker);
+		CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_DATA);
+	}
+	/* A new session, and one after a restart, come to the same. */
+	p.now += SEC;
+	seal_rekey(p.client.s, p.client.peer, p.now);
+	again = wait_due(&p, &p.client);
+	CU_ASSERT_NOT_EQUAL(be_get32(again.bytes + 4), be_get32(first.bytes + 4));
+	CU_ASSERT_EQUAL(steers_to(again.bytes + 4, WORKERS), worker);
+	seal_free(p.client.s);
+	end_start(&p.client, 20, false, CAP_AES_256_GCM, 2, p.now);
+	CU_ASSERT_EQUAL_FATAL(seal_peer_add(p.client.s, p.gateway.public_key, &p.client.peer), ERR_OK);
+	seal_connect(p.client.s, p.client.peer, p.now);
+	again = wait_due(&p, &p.client);
+	CU_ASSERT_EQUAL(steers_to(again.bytes + 4, WORKERS), worker);
+	pair_stop(&p);
+}
+
 UNIT_MAIN("seal",
+	T(test_every_session_of_a_client_is_one_workers),
 	T(test_the_initiator_renews_a_session_in_use_after_two_minutes),
 	T(test_rekey_while_data_flows_both_ways_loses_nothing),
 	T(test_an_hour_of_traffic_renews_every_two_minutes),
