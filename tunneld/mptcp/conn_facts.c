@@ -283,12 +283,12 @@ static struct announce *announce_add(struct conn *c, uint8_t weight)
 }
 
 /* What goes next by this subflow: what was said least often, of those the heaviest. */
-static struct announce *announce_due(const struct sub *s)
+static struct announce *announce_due(const struct sub *s, bool with_data)
 {
 	struct announce *best = NULL;
 
 	for (struct announce *a = announce_first(s->conn); a; a = announce_after(s->conn, a))
-		if (a->due && a->by == s->id && (!best || a->copies < best->copies))
+		if (a->due && a->by == s->id && (with_data || a->on_ack) && (!best || a->copies < best->copies))
 			best = a;
 	return best;
 }
@@ -370,6 +370,7 @@ static void announce_time(struct conn *c, struct announce *a, usec_t now_us)
 			subflow_ack_now(&s->sf);
 			s->want_out = true;
 			engine_ready(c);
+			a->on_ack = true;
 		}
 		a->due = true;
 		a->by = s->id;
@@ -399,14 +400,14 @@ usec_t conn_announce_deadline(const struct conn *c)
 
 uint32_t conn_announce_room(const struct sub *s)
 {
-	const struct announce *a = announce_due(s);
+	const struct announce *a = announce_due(s, true);
 
 	return a ? (uint32_t)((mptcp_option_size(&a->option) + 3) & ~(size_t)3) : 0;
 }
 
 void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_data *d)
 {
-	struct announce *a = announce_due(s);
+	struct announce *a = announce_due(s, d->len != 0);
 
 	if (!a || s->conn->fallen || seg->mptcp_count == SEGMENT_MPTCP_MAX || d->retransmission)
 		return;
@@ -421,13 +422,14 @@ void conn_announce_put(struct sub *s, struct segment *seg, const struct subflow_
 		seg->mptcp[seg->mptcp_count - 1].fault.middlebox.family = 0;
 	if (segment_options_size(seg) > TCP_OPTIONS_MAX) {
 		seg->mptcp_count--;
-		if (!d->len)
-			return;
+		if (!d->len || ssn_lt(ssn_add(d->seq, d->len), ssn_add(s->map.seq, s->map.len)))
+			return; /* a later segment of this mapping has room, or the next turn's ACK */
 		subflow_ack_now(&s->sf);
 		s->want_out = true;
+		a->on_ack = true;
 		return;
 	}
-	a->due = false;
+	a->due = a->on_ack = false;
 	a->copies++;
 	count(s->conn->engine->counters, CNT_FaultAnnounceTx);
 	if (d->len) {

@@ -97,6 +97,14 @@ void conn_map_put(struct sub *s, struct segment *seg, const struct subflow_data 
 		s->map.segs = (uint16_t)(s->map.segs + covered);
 		return;
 	}
+	if (covered && !carries_map(s) && !fin && conn_announce_room(s)) {
+		/* Its mapping went twice: what is told of a fault takes its place, for beside it there is no room for an IPv6 address. */
+		if (conn_ack_news(c))
+			conn_option_data_ack(s, seg);
+		s->map.segs++;
+		conn_announce_put(s, seg, d);
+		return;
+	}
 	if (covered && carries_map(s) && !fin) {
 		whole.seq = s->map.seq;
 		whole.tag = s->map.dsn.v;

@@ -76,7 +76,8 @@ struct old_syn { peer_id peer; uint16_t port; struct ssn iss; };
 struct announce {
 	uint8_t weight;
 	uint8_t next;             /* number + 1; 0: the last */
-	bool used, due;           /* due: it goes with the next segment of subflow `by` */
+	bool used, due;           /* due: it goes with the next segment of subflow `by` that has data */
+	bool on_ack;              /* or with its next ACK */
 	bool with_data;           /* the last copy rode on data up to `end` */
 	uint64_t fault;           /* the host's id of it */
 	path_id path;

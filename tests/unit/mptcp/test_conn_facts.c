@@ -278,19 +278,21 @@ static void test_one_that_rode_on_acknowledged_data_has_arrived(void)
 	struct net n;
 	struct fact told;
 
-	connected(&n);
-	CU_ASSERT_EQUAL(fault(&n, 0, 1, false), ERR_OK);
-	n.cut[1] = true;
-	for (int i = 0; i < 20 && !find(&n, 0, FACT_FAULT_TOLD); i++) {
-		write_bytes(&n, 0, 5000);
-		run(&n, 50 * MS);
+	for (int v6 = 0; v6 < 2; v6++) {
+		connected(&n);
+		CU_ASSERT_EQUAL(fault(&n, 0, 1, v6), ERR_OK);
+		n.cut[1] = true;
+		for (int i = 0; i < 20 && !find(&n, 0, FACT_FAULT_TOLD); i++) {
+			write_bytes(&n, 0, 5000);
+			run(&n, 50 * MS);
+		}
+		heard(&n, 1, v6);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(find(&n, 0, FACT_FAULT_TOLD));
+		told = *find(&n, 0, FACT_FAULT_TOLD);
+		CU_ASSERT_TRUE(told.arrived);
+		CU_ASSERT_TRUE(told.copies < 5);
+		stop(&n);
 	}
-	heard(&n, 1, false);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(find(&n, 0, FACT_FAULT_TOLD));
-	told = *find(&n, 0, FACT_FAULT_TOLD);
-	CU_ASSERT_TRUE(told.arrived);
-	CU_ASSERT_TRUE(told.copies < 5);
-	stop(&n);
 }
 
 static void test_lost_announcements_are_repeated(void)
