@@ -19,6 +19,7 @@ enum {
 	FAULTS_KEPT = 2048,
 	HOLD_DOUBLINGS = 6,       /* a minute at most */
 	FORGED_SEGMENTS = 4,      /* from a path's own address, in FORGED_US: more than a stray one */
+	TCP_OPTIONS_LEFT = 100,   /* a full segment carries so much less than the path, at most */
 	REPORTS_A_SECOND = 200,   /* ICMP messages looked at: a flood of them must not cost the loop */
 };
 #define HOLD_US        (1 * USEC_PER_S)
@@ -28,6 +29,7 @@ enum {
 #define TELL_RETRY_US  (1 * USEC_PER_S)    /* while no subflow can carry it */
 #define TELL_VERIFY_US (250 * USEC_PER_MS) /* somebody's word is passed on if the path has not answered meanwhile */
 #define TELL_FOR_US    (60 * USEC_PER_S)   /* and so long */
+#define TOO_BIG_US     (5 * USEC_PER_S)    /* a router's word about lengths explains what probes find out within that */
 
 /* What is remembered of a path beside paths.h. */
 struct path_watch {
@@ -40,6 +42,8 @@ struct path_watch {
 	int send_error;           /* errno of a refused send that is yet to be looked at */
 	uint32_t forged;
 	usec_t forged_us;
+	struct addr too_big_by;   /* who said so, at too_big_us */
+	usec_t too_big_us;        /* 0: nobody */
 };
 
 struct fault_watch {
@@ -220,7 +224,8 @@ static void tell_peer(struct daemon *d, struct fault *x)
 static bool for_the_peer(const struct fault *x)
 {
 	return x->path != FAULT_NO_PATH && (x->source == FAULT_LINK || x->source == FAULT_ADDRESS || x->source == FAULT_SEND ||
-					    x->source == FAULT_ICMP || x->source == FAULT_PROBE || x->source == FAULT_MTU);
+					    x->source == FAULT_ICMP || x->source == FAULT_PROBE || x->source == FAULT_MTU ||
+					    x->source == FAULT_DECRYPT);
 }
 
 static void report(struct daemon *d, struct fault *what)
@@ -299,6 +304,8 @@ static void icmp(struct daemon *d, struct path_end *e, const struct udp_error *e
 		return;
 	}
 	if (error->error == EMSGSIZE && !m.fault) {
+		watch_of(d, e)->too_big_by = error->reporter;
+		watch_of(d, e)->too_big_us = d->now_us;
 		paths_size_doubt(d->paths, e, d->now_us);
 		return;
 	}
@@ -434,9 +441,15 @@ static void narrower(struct daemon *d, struct path_end *e, const struct path_wat
 {
 	struct fault x = of_path(d, FAULT_MTU, e);
 
+	bool said = w->too_big_us && d->now_us - w->too_big_us <= TOO_BIG_US;
+
 	x.cause = CAUSE_MIDDLEBOX;
 	x.lasting = true;
-	snprintf(x.evidence, sizeof x.evidence, "segments of %u bytes vanish, while the path answers shorter probes", w->mtu_payload);
+	if (said && !addr_same_ip(&w->too_big_by, &e->remote))
+		x.middlebox = w->too_big_by;
+	x.middlebox.port = 0;
+	snprintf(x.evidence, sizeof x.evidence, "segments of %u bytes vanish, while the path answers shorter probes; %s", w->mtu_payload,
+		 said ? "ICMP says that they are too long" : "nobody says why");
 	x.done = "segments are shorter on it";
 	report(d, &x);
 }
@@ -545,6 +558,15 @@ static struct fault of_fact(struct daemon *d, enum fault_source source, const st
 	return x;
 }
 
+/* RFC 8899 4.3: segments of full length get no answer where the path answers probes. Is it their length? */
+static void timed_out(struct daemon *d, const struct fact *f)
+{
+	struct path_end *e = f->path == FACT_NO_PATH ? NULL : paths_by_id(d->paths, f->path);
+
+	if (e && e->life == LIFE_UP && f->in_flight + TCP_OPTIONS_LEFT >= e->mtu_payload)
+		paths_size_doubt(d->paths, e, d->now_us);
+}
+
 void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
 {
 	struct fact fact = *told;
@@ -563,6 +585,7 @@ void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
 		snprintf(x.evidence, sizeof x.evidence, "%u timeouts in a row, the last after %u ms, %u bytes unanswered, the round trip was %.1f ms",
 			 f->backoff, f->rto_ms, f->in_flight, f->srtt_ms);
 		x.done = "its data goes by other subflows too";
+		timed_out(d, f);
 		break;
 	case FACT_RESET:
 		if (too_many_reports(d))

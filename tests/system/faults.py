@@ -3,7 +3,11 @@
 """Programs of faults.sh.
 
 faults.py echo ADDRESS PORT           a TCP server that sends back what it gets
-faults.py talk ADDRESS PORT FILE      one connection: a message every 100 ms, each waited for; FILE has how many came back
+faults.py talk ADDRESS PORT FILE [BYTES]
+    One connection: a message (of 1000 bytes) every 100 ms, each waited for; FILE has how many came back.
+faults.py mangle DEV SRC PORT DST COUNT
+    On a router that DEV belongs to: sends DST so many copies of datagrams that come in from SRC:PORT for it, IPv6, with other
+    content, one every 20 ms.
 faults.py forge DEV SRC DST PORT FROM COUNT right|wrong
     On a router that DEV belongs to: waits for a UDP datagram from SRC to DST:PORT and sends SRC so many ICMP host unreachable
     for it as if they came from FROM, one every 20 ms; "wrong" ones quote bytes that SRC never sent.
@@ -29,14 +33,15 @@ def echo(address, port):
     Server((address, int(port)), Echo).serve_forever()
 
 
-def talk(address, port, path):
+def talk(address, port, path, size=1000):
+    size = int(size)
     s = socket.create_connection((address, int(port)))
     count = 0
     while True:
-        s.sendall(b"%1000d" % count)
+        s.sendall(b"%*d" % (size, count))
         got = b""
-        while len(got) < 1000:
-            more = s.recv(1000 - len(got))
+        while len(got) < size:
+            more = s.recv(size - len(got))
             if not more:
                 sys.exit("the connection ended")
             got += more
@@ -82,5 +87,28 @@ def forge(dev, src, dst, port, sender, count, kind):
         time.sleep(0.02)
 
 
+def mangle(dev, src, port, dst, count):
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.ntohs(0x86DD))
+    s.bind((dev, 0))
+    s.settimeout(10)
+    out = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    from_to = socket.inet_pton(socket.AF_INET6, src) + socket.inet_pton(socket.AF_INET6, dst)
+    left = int(count)
+    while left:
+        p = s.recv(65536)
+        if p[6] != 17 or p[8:40] != from_to or struct.unpack_from("!H", p, 40)[0] != int(port) or p[48] != 4:
+            continue
+        udp = bytearray(p[40:40 + 8 + 64])
+        if len(udp) < 8 + 32:
+            continue
+        struct.pack_into("!I", udp, 13, struct.unpack_from("!I", udp, 13)[0] + 1000 & 0xFFFFFFFF)  # a counter that was not used yet
+        struct.pack_into("!H", udp, 4, len(udp))
+        udp[6:8] = bytes(2)
+        struct.pack_into("!H", udp, 6, checksum(from_to + struct.pack("!II", len(udp), 17) + bytes(udp)) or 0xFFFF)
+        out.sendto(struct.pack("!IHBB", 6 << 28, len(udp), 17, 64) + from_to + bytes(udp), (dst, 0, 0, 0))
+        left -= 1
+        time.sleep(0.02)
+
+
 if __name__ == "__main__":
-    {"echo": echo, "talk": talk, "forge": forge}[sys.argv[1]](*sys.argv[2:])
+    {"echo": echo, "talk": talk, "forge": forge, "mangle": mangle}[sys.argv[1]](*sys.argv[2:])
