@@ -7,7 +7,7 @@
 
 enum { RUN_S = 20 };
 
-struct side { unsigned mbit, delay_ms, loss_ppm, dead_from_ms, dead_until_ms; bool backup; };
+struct side { unsigned mbit, delay_ms, loss_ppm, dead_from_ms, dead_until_ms; bool backup; unsigned jitter_ms; };
 struct scenario {
 	const char *name;
 	bool upload;
@@ -15,6 +15,7 @@ struct scenario {
 	unsigned trickle_bytes;  /* not 0: a message of so many bytes every trickle_ms in place of a bulk transfer */
 	unsigned trickle_ms;
 	unsigned streams;        /* at once; 0: one */
+	unsigned run_s;          /* 0: RUN_S */
 	double share, jain;      /* at least these, or it fails: the time is virtual, and every run the same */
 };
 
@@ -42,7 +43,14 @@ static const struct scenario scenarios[] = {
 	{ .name = "40 streams, 100M 10ms + 50M 40ms",  .path = { { 100, 5, 0, 0, 0, false }, { 50, 20, 0, 0, 0, false } }, .streams = 40, .share = 0.90, .jain = 0.9 },
 	{ .name = "10 streams, one 100M 10ms",         .path = { { 100, 5, 0, 0, 0, false } }, .streams = 10, .share = 0.93, .jain = 0.9 },
 	{ .name = "40 streams, one 20M 20ms",          .path = { { 20, 10, 0, 0, 0, false } }, .streams = 40, .share = 0.90, .jain = 0.9 },
+	/* The beginning alone: round trips that differ must not look like a queue. */
+	{ .name = "40M 20ms + 20M 60ms, first 2 s",          .path = { { 40, 10, 0, 0, 0, false }, { 20, 30, 0, 0, 0, false } }, .run_s = 2, .share = 0.80 },
+	{ .name = "one 100M 10ms, jitter 20 ms, first 2 s",  .path = { { 100, 5, 0, 0, 0, false, .jitter_ms = 20 } }, .run_s = 2, .share = 0.35 },
+	{ .name = "one 20M 60ms, jitter 30 ms, first 2 s",   .path = { { 20, 30, 0, 0, 0, false, .jitter_ms = 30 } }, .run_s = 2, .share = 0.50 },
+	{ .name = "one 100M 60ms, jitter 30 ms",             .path = { { 100, 30, 0, 0, 0, false, .jitter_ms = 30 } }, .share = 0.75 },
 };
+
+static unsigned run_s(const struct scenario *s) { return s->run_s ? s->run_s : RUN_S; }
 
 static void plan_of(struct plan *p, const struct scenario *s, const char *scheduler, const char *congestion, uint64_t *rate)
 {
@@ -57,7 +65,7 @@ static void plan_of(struct plan *p, const struct scenario *s, const char *schedu
 		const struct side *side = &s->path[i];
 		struct link_config c = {
 			.rate = side->mbit * UINT64_C(125000), .delay_us = side->delay_ms * USEC_PER_MS, .loss_ppm = side->loss_ppm,
-			.mtu = 1500,
+			.jitter_us = side->jitter_ms * USEC_PER_MS, .mtu = 1500,
 		};
 
 		/* A queue of 50 ms, as home routers have at least. */
@@ -89,7 +97,7 @@ static void plan_of(struct plan *p, const struct scenario *s, const char *schedu
 		e->gap_ppm = 1000000;
 		e->gap_us = s->trickle_ms * USEC_PER_MS;
 	}
-	p->stop_us = (1 + RUN_S) * USEC_PER_S;
+	p->stop_us = (1 + run_s(s)) * USEC_PER_S;
 }
 
 /* 1 where all streams got the same. */

@@ -40,7 +40,7 @@ enum {
 struct bbr {
 	uint64_t bw[2];              /* largest sample of the last cycle and of this one, bytes a second */
 	uint64_t bw_lo;              /* UINT64_MAX: no bound */
-	uint64_t full_bw;
+	uint64_t full_bw, last_bw;
 	uint64_t round_end;          /* delivered total at which this round trip ends */
 	uint64_t lost, delivered;    /* totals when this round began */
 	usec_t min_rtt_us, min_rtt_at_us;      /* over MIN_RTT_WINDOW_US */
@@ -56,10 +56,12 @@ struct bbr {
 	uint32_t ambient_ppm;        /* loss without a queue */
 	uint32_t up_round_bytes, up_acked; /* PROBE_UP: inflight_hi grows by a segment for so many bytes acknowledged */
 	uint32_t since_probe_rounds;
+	uint32_t last_rtt_us;        /* STARTUP: of the round before */
 	uint32_t round_rtt_us;       /* least round trip of this round; UINT32_MAX: none yet */
 	uint8_t round_samples;
 	uint8_t state, full_rounds, extra_rounds, up_rounds;
 	bool full, round_start, probe_rtt_round, too_high;
+	bool careful;                /* STARTUP: round trips have grown; is it our queue? */
 };
 
 static_assert(sizeof(struct bbr) <= sizeof ((struct cc *)0)->priv, "bbr's state fits");
@@ -248,19 +250,28 @@ static void enter_down(struct bbr *b, usec_t now_us)
 
 static void check_full(struct cc *cc, struct bbr *b, const struct cc_ack *ack)
 {
+	usec_t more = least(most(b->min_rtt_us / 8, QUEUE_LEAST_US), QUEUE_MOST_US) + tolerance(cc, b);
+	bool queue;
+
 	if (b->full)
 		return;
 	/*
-	 * As HyStart++ (RFC 9406 4.2): the first eight of a round all waited in a queue. The draft goes on until the bandwidth
-	 * has stood for three rounds, which floods every queue that is shorter than what the path holds.
+	 * As HyStart++ (RFC 9406 4.2, 4.3): where the first eight of a round all waited in a queue, go on with care, and stop if it
+	 * was ours: if the bandwidth has not grown with what was sent. The draft goes on until it has stood for three rounds, which
+	 * floods every queue that is shorter than what the path holds. Jitter looks like a queue, but does not stand in the way.
 	 */
-	if (b->round_samples >= QUEUE_SAMPLES && max_bw(b) &&
-	    b->round_rtt_us > b->min_rtt_us + least(most(b->min_rtt_us / 8, QUEUE_LEAST_US), QUEUE_MOST_US) + tolerance(cc, b)) {
+	queue = b->round_samples >= QUEUE_SAMPLES && max_bw(b) && b->round_rtt_us > b->min_rtt_us + more;
+	b->careful = b->careful || queue;
+	if (!b->round_start)
+		return;
+	if (b->careful && queue && !ack->rate_app_limited && max_bw(b) < b->last_bw + b->last_bw / 16) {
 		b->full = true;
 		return;
 	}
-	if (!b->round_start)
-		return;
+	if (b->careful && b->round_rtt_us < b->last_rtt_us + more / 2)
+		b->careful = false;
+	b->last_bw = max_bw(b);
+	b->last_rtt_us = b->round_rtt_us;
 	/* A round in which the application was the limit says nothing of the path. */
 	if (ack->rate_app_limited && !b->too_high)
 		return;
@@ -416,7 +427,7 @@ static void check_min_rtt(struct cc *cc, struct bbr *b, const struct cc_ack *ack
 static uint32_t pacing_gain(const struct bbr *b)
 {
 	switch ((enum state)b->state) {
-	case STARTUP:    return STARTUP_PACING;
+	case STARTUP:    return b->careful ? UP_PACING : STARTUP_PACING;
 	case DRAIN:      return DRAIN_PACING;
 	case PROBE_DOWN: return DOWN_PACING;
 	case PROBE_UP:   return UP_PACING;
@@ -435,7 +446,7 @@ static void set_pacing(struct cc *cc, const struct bbr *b, const struct cc_ack *
 	/* An outage makes samples of next to nothing. Never slower than ACKs of half the least window would clock us. */
 	if (ack->srtt_us)
 		rate = most(rate, MIN_SEGS / 2 * (uint64_t)cc->mss * USEC_PER_S / ack->srtt_us);
-	if (rate && (b->full || rate > cc->pacing_rate))
+	if (rate && (b->full || b->careful || rate > cc->pacing_rate))
 		cc->pacing_rate = rate;
 }
 
@@ -444,6 +455,9 @@ static void set_cwnd(struct cc *cc, struct bbr *b, const struct cc_ack *ack)
 	uint32_t gain = b->state == PROBE_UP ? UP_CWND : b->state == PROBE_RTT ? PROBE_RTT_CWND : CWND_GAIN;
 	uint64_t target = inflight(cc, b, bw_of(b), gain) + most(b->extra_acked[0], b->extra_acked[1]), cap = UINT32_MAX;
 
+	/* Where every round trip is much longer than the least one, a window for the least would never fill the path. */
+	if (!b->full && b->last_rtt_us > b->min_rtt_us && b->last_rtt_us != UINT32_MAX)
+		target = target * b->last_rtt_us / b->min_rtt_us;
 	if (b->full)
 		cc->cwnd = (uint32_t)least((uint64_t)cc->cwnd + ack->acked, target);
 	else if (cc->cwnd < target || ack->delivered < 2 * INITIAL_SEGS * (uint64_t)cc->mss)
