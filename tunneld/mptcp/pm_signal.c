@@ -184,7 +184,16 @@ void pm_signal_forget(struct conn *c, uint8_t addr_id)
 	}
 }
 
-/* A subflow that answers, and has not carried it last, before one that has. An ACK that owes the keys has no room for more. */
+/*
+ * While the keys are owed an ACK has no room for more. An echo asks for one all the same: the ADD_ADDR it answers stood in the place
+ * of the DSS that would have said that the keys have come, and the keys said again bring another.
+ */
+static bool keys_first(const struct signal *g, const struct sub *s)
+{
+	return conn_keys_owed(s) && !(g->opt.subtype == ADD_ADDR && g->opt.add_addr.echo);
+}
+
+/* A subflow that answers, and has not carried it last, before one that has. */
 static struct sub *carrier(struct conn *c, const struct signal *g)
 {
 	struct sub *best = NULL;
@@ -192,7 +201,7 @@ static struct sub *carrier(struct conn *c, const struct signal *g)
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		struct sub *s = c->subs[i];
 
-		if (!conn_sub_usable(s) || !may_carry(g, s) || conn_keys_owed(s))
+		if (!conn_sub_usable(s) || !may_carry(g, s) || keys_first(g, s))
 			continue;
 		if (!best || (conn_sub_avoid(best) && !conn_sub_avoid(s)) ||
 		    (conn_sub_avoid(best) == conn_sub_avoid(s) && best->id == g->sub))
