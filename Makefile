@@ -2,19 +2,25 @@
 # plait. `make` builds into build/; `make demo` and `make check` install what they need first.
 #
 # Every folder becomes one static archive; who may link whom is DEPS_<folder>, the same table as in
-# tunneld/README.md. V=1 shows commands. SAN=1 builds with ASan and UBSan into build-san/.
+# tunneld/README.md. V=1 shows commands. SAN=1 builds with ASan and UBSan into build-san/,
+# SAN=thread with TSan into build-tsan/.
 
 CC      ?= gcc
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 SAN     ?= 0
-B       := build$(if $(filter 1,$(SAN)),-san)$(if $(findstring clang,$(CC)),-clang)
+B       := build$(if $(filter 1,$(SAN)),-san)$(if $(filter thread,$(SAN)),-tsan)$(if $(findstring clang,$(CC)),-clang)
 
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
 CFLAGS  ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -DPLAIT_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS) -fno-strict-aliasing -MMD -MP
 ifeq ($(SAN),1)
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ALL_CFLAGS += $(SANFLAGS)
+endif
+
+ifeq ($(SAN),thread)
+SANFLAGS := -fsanitize=thread -fno-omit-frame-pointer
 ALL_CFLAGS += $(SANFLAGS)
 endif
 

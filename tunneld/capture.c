@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tunneld/capture.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ enum {
 struct interface { uint32_t path; char name[NAME_KEPT + 1]; };
 
 struct capture {
+	pthread_mutex_t lock;     /* each worker brings segments, the first reads */
 	uint32_t snap;
 	uint64_t wall_us;         /* at born_us */
 	usec_t born_us;
@@ -121,8 +123,8 @@ static int64_t interface_of(struct capture *c, uint32_t path, const char *name)
 	return c->interface_count++;
 }
 
-void capture_segment(struct capture *c, uint32_t path, const char *path_name, bool outbound, const struct addr *from,
-		     const struct addr *to, const uint8_t *segment, size_t len, enum segment_form form, usec_t now_us)
+static void add(struct capture *c, uint32_t path, const char *path_name, bool outbound, const struct addr *from,
+		const struct addr *to, const uint8_t *segment, size_t len, enum segment_form form, usec_t now_us)
 {
 	static _Thread_local uint8_t frame[CAPTURE_SNAP_MOST];
 	uint32_t flags = outbound ? FLAG_OUTBOUND : FLAG_INBOUND;
@@ -151,6 +153,14 @@ void capture_segment(struct capture *c, uint32_t path, const char *path_name, bo
 		c->dropped++;
 }
 
+void capture_segment(struct capture *c, uint32_t path, const char *path_name, bool outbound, const struct addr *from,
+		     const struct addr *to, const uint8_t *segment, size_t len, enum segment_form form, usec_t now_us)
+{
+	pthread_mutex_lock(&c->lock);
+	add(c, path, path_name, outbound, from, to, segment, len, form, now_us);
+	pthread_mutex_unlock(&c->lock);
+}
+
 struct capture *capture_new(uint32_t snap, uint64_t wall_us, usec_t now_us)
 {
 	struct capture *c = calloc(1, sizeof *c);
@@ -165,6 +175,7 @@ struct capture *capture_new(uint32_t snap, uint64_t wall_us, usec_t now_us)
 	c->snap = snap < CAPTURE_SNAP_LEAST ? CAPTURE_SNAP_LEAST : snap > CAPTURE_SNAP_MOST ? CAPTURE_SNAP_MOST : snap;
 	c->wall_us = wall_us;
 	c->born_us = now_us;
+	pthread_mutex_init(&c->lock, NULL); /* with no attributes it does not fail */
 	section(c);
 	return c;
 }
@@ -173,6 +184,7 @@ void capture_free(struct capture *c)
 {
 	if (!c)
 		return;
+	pthread_mutex_destroy(&c->lock);
 	free(c->interfaces);
 	free(c->block);
 	free(c);
@@ -180,19 +192,26 @@ void capture_free(struct capture *c)
 
 size_t capture_read(struct capture *c, uint8_t *out, size_t room)
 {
-	size_t n = c->count < room ? c->count : room, first = n < RING - c->head ? n : RING - c->head;
+	size_t n, first;
 
+	pthread_mutex_lock(&c->lock);
+	n = c->count < room ? c->count : room;
+	first = n < RING - c->head ? n : RING - c->head;
 	memcpy(out, c->ring + c->head, first);
 	memcpy(out + first, c->ring, n - first);
 	c->head = (c->head + n) % RING;
 	c->count -= n;
+	pthread_mutex_unlock(&c->lock);
 	return n;
 }
 
 bool capture_news(struct capture *c)
 {
-	bool news = c->news;
+	bool news;
 
+	pthread_mutex_lock(&c->lock);
+	news = c->news;
 	c->news = false;
+	pthread_mutex_unlock(&c->lock);
 	return news;
 }

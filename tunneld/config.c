@@ -118,6 +118,18 @@ static void read_clients(struct place *p, void *to)
 	c->client_count = json_array_size(p->json);
 }
 
+static void read_workers(struct place *p, void *to)
+{
+	uint64_t v;
+
+	if (!whole_number(p, DATAGRAM_WORKERS_MAX, &v))
+		return;
+	if (v)
+		*(uint32_t *)to = (uint32_t)v;
+	else
+		complain(p, "must be 1 at least");
+}
+
 static void read_egress(struct place *p, void *to)
 {
 	static const struct key keys[] = {
@@ -134,6 +146,7 @@ static void read_gateway_role(struct place *p, void *to)
 		{ "listen",  read_listen,  0, true  },
 		{ "clients", read_clients, 0, true  },
 		{ "egress",  read_egress,  0, false },
+		{ "workers", read_workers, offsetof(struct config, workers), false },
 	};
 
 	((struct config *)to)->gateway = true;
@@ -484,6 +497,7 @@ struct config *config_read(const char *file, FILE *complaints)
 		return NULL;
 	}
 	c->connections_max = CONNECTIONS_DEFAULT;
+	c->workers = 1;
 	c->memory_bytes = MEMORY_DEFAULT;
 	read_root(&root, c);
 	json_decref(root.json);

@@ -95,11 +95,44 @@ static bool drain(struct daemon *d)
 
 void daemon_send(struct daemon *d) { (void)drain(d); }
 
+/* Is there something for listeners? The first's listeners they are. */
+static void tell(struct daemon *d)
+{
+	bool news;
+
+	if (d->worker) {
+		if (events_waiting(d->events) || d->capture)
+			loop_wake(d->first->loop);
+		return;
+	}
+	news = events_wake(d->events, d->now_us);
+	news = (d->capture && capture_news(d->capture)) || news; /* both are asked */
+	if (news)
+		http_wake(d->http);
+}
+
+/* Is it over? Who has not ended by itself in time is reset. The first goes last. */
+static bool ended(struct daemon *d)
+{
+	if (d->flow_count && d->now_us < d->end_us)
+		return false;
+	if (d->flow_count) {
+		log_line(LOG_WARN, "%u connections did not end by themselves and are reset", d->flow_count);
+		flow_abort_every(d);
+		(void)drain(d);
+	}
+	if (d->worker || worker_all_ended(d))
+		loop_end(d->loop);
+	if (d->worker)
+		worker_ended(d);
+	return true;
+}
+
 static void on_idle(void *owner)
 {
 	struct daemon *d = owner;
 	usec_t next;
-	bool more, news;
+	bool more;
 
 	d->now_us = clock_now();
 	net_time(d);
@@ -107,23 +140,14 @@ static void on_idle(void *owner)
 	fault_time(d);
 	more = drain(d);
 	d->connects_this_turn = 0;
-	news = events_wake(d->events, d->now_us);
-	news = (d->capture && capture_news(d->capture)) || news; /* both are asked */
-	if (news)
-		http_wake(d->http);
-	if (d->ending && (!d->flow_count || d->now_us >= d->end_us)) {
-		if (d->flow_count) {
-			log_line(LOG_WARN, "%u connections did not end by themselves and are reset", d->flow_count);
-			flow_abort_every(d);
-			(void)drain(d);
-		}
-		loop_end(d->loop);
-	}
+	tell(d);
 	next = usec_min(engine_deadline(d->engine), usec_min(net_deadline(d), d->waiting_deadline_us));
 	if (d->plain_engine)
 		next = usec_min(next, engine_deadline(d->plain_engine));
-	next = usec_min(next, usec_min(fault_deadline(d), events_deadline(d->events)));
-	if (d->ending)
+	next = usec_min(next, fault_deadline(d));
+	if (!d->worker)
+		next = usec_min(next, events_deadline(d->events));
+	if (d->ending && !ended(d))
 		next = usec_min(next, d->end_us);
 	loop_time_set(d->loop, more ? d->now_us : next);
 }
@@ -164,27 +188,39 @@ static bool has_client(const struct config *c, const uint8_t key[KEY_SIZE])
 
 /* --- signals --- */
 
-void daemon_end(struct daemon *d)
+static void end(struct daemon *w)
 {
-	if (d->ending) {
-		log_line(LOG_INFO, "told again: ending at once");
-		flow_abort_every(d);
-		d->end_us = d->now_us;
+	if (w->ending) {
+		flow_abort_every(w);
+		w->end_us = w->now_us;
 		return;
 	}
-	log_line(LOG_INFO, "ending: %u connections have %d s to end", d->flow_count, (int)(END_GRACE_US / USEC_PER_S));
-	d->ending = true;
-	d->end_us = d->now_us + END_GRACE_US;
-	flow_stop_accepting(d);
+	w->ending = true;
+	w->end_us = w->now_us + END_GRACE_US;
+	flow_stop_accepting(w);
+}
+
+void daemon_end(struct daemon *d)
+{
+	bool again = d->ending;
+	unsigned flows = 0;
+
+	if (again)
+		log_line(LOG_INFO, "told again: ending at once");
+	for (struct daemon *w = d; w; w = w->next) {
+		worker_enter(w);
+		flows += w->flow_count;
+		end(w);
+		worker_leave(w);
+	}
+	if (!again)
+		log_line(LOG_INFO, "ending: %u connections have %d s to end", flows, (int)(END_GRACE_US / USEC_PER_S));
 }
 
 static void on_end_signal(void *owner, int signal)
 {
-	struct daemon *d = owner;
-
 	(void)signal;
-	d->now_us = clock_now();
-	daemon_end(d);
+	daemon_end(owner);
 }
 
 static void use_egress(struct daemon *d)
@@ -197,24 +233,13 @@ static void use_egress(struct daemon *d)
 
 #define SWAP(type, a, b) do { type swap_ = (a); (a) = (b); (b) = swap_; } while (0)
 
-/* Clients, egress and bypass are taken anew; a client that stays does not notice. The rest needs a restart. */
-static void on_reload_signal(void *owner, int signal)
+static bool is_mine(const struct daemon *d, const struct config_client_key *c)
 {
-	struct daemon *d = owner;
-	struct config *old = d->config, *new = config_read(d->file, stderr);
-	unsigned added = 0, removed = 0;
+	return seal_worker_of(d->seal, c->public_key) == d->worker;
+}
 
-	(void)signal;
-	d->now_us = clock_now();
-	if (!new) {
-		log_line(LOG_ERROR, "the new config is refused (see above); the old one stays");
-		return;
-	}
-	if (new->gateway != old->gateway || new->client != old->client) {
-		log_line(LOG_ERROR, "a role comes or goes by a restart only; the old config stays");
-		config_free(new);
-		return;
-	}
+static void reload_clients(struct daemon *d, const struct config *new, unsigned *added, unsigned *removed)
+{
 	for (peer_id peer = 0; peer < d->peers_max; peer++) {
 		struct peer *p = &d->peers[peer];
 
@@ -226,11 +251,13 @@ static void on_reload_signal(void *owner, int signal)
 		net_peer_gone(d, peer, false);
 		seal_peer_remove(d->seal, peer);
 		p->kind = PEER_NONE;
-		removed++;
+		++*removed;
 	}
 	for (size_t i = 0; i < new->client_count; i++) {
 		struct peer *known = NULL;
 
+		if (!is_mine(d, &new->clients[i]))
+			continue;
 		for (peer_id peer = 0; peer < d->peers_max && !known; peer++)
 			if (d->peers[peer].kind == PEER_CLIENT &&
 			    !memcmp(d->peers[peer].public_key, new->clients[i].public_key, KEY_SIZE))
@@ -238,8 +265,31 @@ static void on_reload_signal(void *owner, int signal)
 		if (known)
 			strcpy(known->name, new->clients[i].name);
 		else if (peer_add(d, PEER_CLIENT, new->clients[i].name, new->clients[i].public_key))
-			added++;
+			++*added;
 	}
+}
+
+/* Clients, egress and bypass are taken anew; a client that stays does not notice. The rest needs a restart. */
+static void on_reload_signal(void *owner, int signal)
+{
+	struct daemon *d = owner, *w;
+	struct config *old = d->config, *new = config_read(d->file, stderr);
+	unsigned added = 0, removed = 0;
+
+	(void)signal;
+	if (!new) {
+		log_line(LOG_ERROR, "the new config is refused (see above); the old one stays");
+		return;
+	}
+	if (new->gateway != old->gateway || new->client != old->client) {
+		log_line(LOG_ERROR, "a role comes or goes by a restart only; the old config stays");
+		config_free(new);
+		return;
+	}
+	for (w = d; w; w = w->next)
+		worker_enter(w);
+	for (w = d; w; w = w->next)
+		reload_clients(w, new, &added, &removed);
 	SWAP(struct config_client_key *, old->clients, new->clients);
 	SWAP(size_t, old->client_count, new->client_count);
 	SWAP(struct config_cidrs, old->egress_allow, new->egress_allow);
@@ -247,7 +297,10 @@ static void on_reload_signal(void *owner, int signal)
 	SWAP(struct config_cidrs, old->bypass, new->bypass);
 	if (old->plain_connect.count && new->plain_connect.count)
 		SWAP(struct config_cidrs, old->plain_connect, new->plain_connect);
-	use_egress(d);
+	for (w = d; w; w = w->next) {
+		use_egress(w);
+		worker_leave(w);
+	}
 	if (d->park)
 		park_set_bypass(d->park, old->bypass.list, old->bypass.count);
 	config_free(new);
@@ -262,7 +315,8 @@ static struct engine *engine_open(struct daemon *d, enum segment_form form, uint
 	/* Each could take all, and seldom are there two: no more than half then, so that the limit is one. */
 	bool two = c->plain_connect.count + c->plain_listen_count && (c->gateway || c->gateway_count);
 	struct engine_config ec = {
-		.connections_max = c->connections_max, .paths_max = paths_max, .memory_max = c->memory_bytes / (two ? 2 : 1),
+		.connections_max = d->connections_max, .paths_max = paths_max,
+		.memory_max = c->memory_bytes / (two ? 2 : 1) / c->workers,
 		.congestion = c->congestion, .scheduler = c->scheduler, .checksum = c->checksum,
 		.fastclose = c->fastclose_ack ? FASTCLOSE_ACK : FASTCLOSE_RST, .form = form,
 		.gateway = listens, .subflows_max = SUBFLOWS_MAX, .connect_timeout_us = CONNECT_TIMEOUT_US,
@@ -287,7 +341,7 @@ static bool seal_open(struct daemon *d)
 		.private_key = d->config->private_key,
 		.capabilities = CAP_AES_256_GCM | CAP_LONG_MP_PRIO | CAP_UPERF | CAP_FAULT_ANNOUNCE,
 		.peers_max = d->peers_max, .responder = d->config->gateway, .counters = &d->counters,
-		.wall_us = clock_wall(),
+		.wall_us = clock_wall(), .worker = (uint8_t)d->worker, .workers = (uint8_t)d->config->workers,
 	};
 	uint8_t seed[32];
 
@@ -315,11 +369,11 @@ static void raise_fd_limit(uint32_t connections)
 			 (unsigned long long)r.rlim_max);
 }
 
-static int open_all(struct daemon *d)
+/* What every worker has. */
+static int open_one(struct daemon *d)
 {
 	const struct config *c = d->config;
 	size_t peers = c->client_count + c->gateway_count;
-	const char *why;
 
 	d->peers_max = (uint32_t)(2 * peers + PEERS_SPARE < ENGINE_PEERS_MAX ? 2 * peers + PEERS_SPARE : ENGINE_PEERS_MAX);
 	d->peers = calloc(d->peers_max, sizeof *d->peers);
@@ -328,46 +382,55 @@ static int open_all(struct daemon *d)
 		log_line(LOG_ERROR, "cannot start: %s", strerror(errno));
 		return 1;
 	}
-	for (size_t i = 0; i < c->gateway_count; i++)
+	for (size_t i = 0; i < c->gateway_count && !d->worker; i++)
 		if (!peer_add(d, PEER_GATEWAY, c->gateways[i].name, c->gateways[i].public_key))
 			return 1;
 	for (size_t i = 0; i < c->client_count; i++)
-		if (!peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
+		if (is_mine(d, &c->clients[i]) && !peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
 			return 1;
 	d->engine = engine_open(d, SEGMENT_SEALED,
 				d->peers_max * PATHS_PER_PEER < PATHS_MAX ? d->peers_max * PATHS_PER_PEER : PATHS_MAX, c->gateway);
-	if (c->plain_connect.count || c->plain_listen_count)
+	if (!d->worker && (c->plain_connect.count || c->plain_listen_count))
 		d->plain_engine = engine_open(d, SEGMENT_PLAIN, PLAIN_PATHS_MAX, c->plain_listen_count);
-	if (!d->engine || (!d->plain_engine && (c->plain_connect.count || c->plain_listen_count))) {
+	if (!d->engine || (!d->plain_engine && !d->worker && (c->plain_connect.count || c->plain_listen_count))) {
 		log_line(LOG_ERROR, "the engine cannot start: out of memory for %u connections?", c->connections_max);
 		return 1;
 	}
-	d->events = events_new();
+	if (!d->worker)
+		d->events = events_new();
 	if (!d->events || !fault_open(d, PATHS_MAX)) {
 		log_line(LOG_ERROR, "cannot start: out of memory");
 		return 1;
 	}
 	d->egress.counters = &d->counters;
 	use_egress(d);
-	if (flow_open_all(d) || net_open(d) || plain_open(d))
+	if (flow_open_all(d) || net_open(d) || (!d->worker && plain_open(d)))
+		return 1;
+	loop_on_idle(d->loop, on_idle, d);
+	loop_on_time(d->loop, on_time, d);
+	return 0;
+}
+
+static int open_all(struct daemon *d)
+{
+	const struct config *c = d->config;
+	const char *why;
+
+	if (open_one(d) || worker_open_all(d, open_one))
 		return 1;
 	d->http = http_new(d->loop, c->status_socket, &c->status_http, status_answer, d, &why);
 	if (!d->http) {
 		log_line(LOG_ERROR, "%s (%s): %s", why, c->status_socket, strerror(errno));
 		return 1;
 	}
-	loop_on_idle(d->loop, on_idle, d);
-	loop_on_time(d->loop, on_time, d);
 	loop_on_signal(d->loop, SIGTERM, on_end_signal, d);
 	loop_on_signal(d->loop, SIGINT, on_end_signal, d);
 	loop_on_signal(d->loop, SIGHUP, on_reload_signal, d);
-	return 0;
+	return worker_run_all(d);
 }
 
-static void close_all(struct daemon *d)
+static void close_one(struct daemon *d)
 {
-	if (d->http)
-		http_free(d->http);
 	if (d->flows)
 		flow_close_all(d);
 	if (d->paths)
@@ -376,7 +439,7 @@ static void close_all(struct daemon *d)
 	if (d->plain_engine)
 		engine_free(d->plain_engine);
 	fault_close(d);
-	if (d->events)
+	if (d->events && !d->worker)
 		events_free(d->events);
 	if (d->engine)
 		engine_free(d->engine);
@@ -387,8 +450,18 @@ static void close_all(struct daemon *d)
 		loop_free(d->loop);
 	free(d->own);
 	free(d->peers);
-	config_free(d->config);
 	free(d);
+}
+
+static void close_all(struct daemon *d)
+{
+	struct config *config = d->config;
+
+	if (d->http)
+		http_free(d->http);
+	worker_close_all(d, close_one);
+	close_one(d);
+	config_free(config);
 }
 
 int daemon_run(struct config *config, const char *file)
@@ -401,7 +474,9 @@ int daemon_run(struct config *config, const char *file)
 		return 1;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	d->first = d;
 	d->config = config;
+	d->connections_max = (config->connections_max + config->workers - 1) / config->workers;
 	d->file = file;
 	d->started_us = d->now_us = clock_now();
 	raise_fd_limit(config->connections_max);

@@ -142,7 +142,7 @@ void flow_gateway_ready(struct daemon *d)
 
 	if (!d->flow_states[FLOW_WAITING] || !net_gateway(d, &gateway))
 		return;
-	for (uint32_t i = 0; i < d->config->connections_max && d->flow_states[FLOW_WAITING]; i++)
+	for (uint32_t i = 0; i < d->connections_max && d->flow_states[FLOW_WAITING]; i++)
 		if (d->flows[i].state == FLOW_WAITING)
 			connect_flow(d, &d->flows[i], gateway);
 	d->waiting_deadline_us = USEC_NEVER;
@@ -170,7 +170,7 @@ int flow_park_open(struct daemon *d)
 	struct park_config pc = {
 		.socket = d->config->client_socket, .any_user = d->config->client_socket_any_user,
 		.bypass = d->config->bypass.list, .bypass_count = d->config->bypass.count,
-		.streams_max = d->config->connections_max,
+		.streams_max = d->connections_max,
 	};
 	const char *why;
 

@@ -56,7 +56,7 @@ uint64_t flow_host(const struct flow *f) { return (uint64_t)f->generation << 32 
 static struct flow *flow_of_host(struct daemon *d, uint64_t host)
 {
 	uint32_t index = (uint32_t)host;
-	struct flow *f = index < d->config->connections_max ? &d->flows[index] : NULL;
+	struct flow *f = index < d->connections_max ? &d->flows[index] : NULL;
 
 	return f && f->state != FLOW_FREE && flow_host(f) == host ? f : NULL;
 }
@@ -297,7 +297,7 @@ static struct flow *flow_of_action(struct daemon *d, const struct engine *from, 
 
 	if (f && f->conn == act->conn && f->engine == from)
 		return f;
-	for (uint32_t i = 0; d->flow_states[FLOW_DIALLING] && i < d->config->connections_max; i++)
+	for (uint32_t i = 0; d->flow_states[FLOW_DIALLING] && i < d->connections_max; i++)
 		if (d->flows[i].state == FLOW_DIALLING && d->flows[i].conn == act->conn && d->flows[i].engine == from)
 			return &d->flows[i];
 	return NULL;
@@ -366,7 +366,7 @@ void flow_time(struct daemon *d)
 
 	if (d->now_us < d->waiting_deadline_us)
 		return;
-	for (uint32_t i = 0; i < d->config->connections_max && d->flow_states[FLOW_WAITING]; i++) {
+	for (uint32_t i = 0; i < d->connections_max && d->flow_states[FLOW_WAITING]; i++) {
 		struct flow *f = &d->flows[i];
 
 		if (f->state != FLOW_WAITING)
@@ -381,7 +381,7 @@ void flow_time(struct daemon *d)
 
 void flow_abort_peer(struct daemon *d, peer_id peer)
 {
-	for (uint32_t i = 0; i < d->config->connections_max; i++) {
+	for (uint32_t i = 0; i < d->connections_max; i++) {
 		struct flow *f = &d->flows[i];
 
 		if (f->state == FLOW_FREE || f->state == FLOW_WAITING || f->peer != peer || f->engine != d->engine)
@@ -397,7 +397,7 @@ void flow_abort_peer(struct daemon *d, peer_id peer)
 
 void flow_abort_every(struct daemon *d)
 {
-	for (uint32_t i = 0; i < d->config->connections_max; i++) {
+	for (uint32_t i = 0; i < d->connections_max; i++) {
 		if (d->flows[i].state == FLOW_FREE)
 			continue;
 		flow_engine_abort(&d->flows[i]);
@@ -407,7 +407,7 @@ void flow_abort_every(struct daemon *d)
 
 void flow_stop_accepting(struct daemon *d)
 {
-	for (uint32_t i = 0; i < d->config->connections_max; i++) {
+	for (uint32_t i = 0; i < d->connections_max; i++) {
 		struct flow *f = &d->flows[i];
 
 		/* Not yet opened: refused, as by a machine that shuts down. */
@@ -420,7 +420,7 @@ void flow_stop_accepting(struct daemon *d)
 
 int flow_open_all(struct daemon *d)
 {
-	uint32_t n = d->config->connections_max, buckets = 64;
+	uint32_t n = d->connections_max, buckets = 64;
 	int error;
 
 	while (buckets < n)
@@ -446,7 +446,7 @@ int flow_open_all(struct daemon *d)
 		log_line(LOG_ERROR, "epoll: %s", strerror(error));
 		return 1;
 	}
-	return d->config->client ? flow_park_open(d) : 0;
+	return d->config->client && !d->worker ? flow_park_open(d) : 0;
 }
 
 void flow_close_all(struct daemon *d)

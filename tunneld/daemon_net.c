@@ -402,7 +402,7 @@ static void read_interfaces(struct daemon *d)
 		d->egress.own_count = d->own_count;
 	}
 	fault_interfaces(d);
-	if (d->config->client)
+	if (d->config->client && !d->worker)
 		paths_refresh(d->paths, &d->interfaces, d->now_us);
 	plain_refresh(d);
 }
@@ -429,6 +429,29 @@ usec_t net_deadline(const struct daemon *d)
 	return usec_min(paths_deadline(d->paths), seal_deadline(d->seal));
 }
 
+/* The receiver index's high bits, and the sender's of an initiation (wire/datagram.h). None answers what we listen with. */
+static int steer(struct daemon *d, struct udp *first)
+{
+	static const uint8_t byte[] = { [DATAGRAM_INITIATION] = 4, [DATAGRAM_DATA] = 1, [DATAGRAM_PATH] = 1 };
+	struct udp_steer steer = {
+		.type_max = DATAGRAM_PATH, .byte = byte, .shift = 8 - DATAGRAM_STEER_BITS, .sockets = (uint8_t)d->config->workers,
+	};
+
+	return udp_steer(first, &steer);
+}
+
+static int listen_open(struct daemon *d, unsigned i)
+{
+	struct udp *first = &d->first->listen[i];
+	int error;
+
+	if (!d->worker)
+		return udp_open(&d->listen[i], d->loop, &d->pool, &d->config->listen[i], NULL, &listen_events, d);
+	error = udp_open_beside(&d->listen[i], d->loop, &d->pool, first, &listen_events, d);
+	/* Sockets have become several with the first that came beside. */
+	return !error && d->worker == 1 ? steer(d, first) : error;
+}
+
 int net_open(struct daemon *d)
 {
 	struct paths_config pc = {
@@ -446,7 +469,9 @@ int net_open(struct daemon *d)
 		return 1;
 	}
 	for (unsigned i = 0; i < d->config->listen_count; i++) {
-		error = udp_open(&d->listen[i], d->loop, &d->pool, &d->config->listen[i], NULL, &listen_events, d);
+		if (d->worker && d->first->listen[i].fd < 0)
+			continue;
+		error = listen_open(d, i);
 		if (error == EAFNOSUPPORT && i + 1 < d->config->listen_count + listening) {
 			/* "[::]" in the usual pair, on a machine without IPv6. */
 			log_line(LOG_WARN, "not listening on %s: %s", TEXT(&d->config->listen[i]), strerror(error));
@@ -457,9 +482,10 @@ int net_open(struct daemon *d)
 			return 1;
 		}
 		listening++;
-		log_line(LOG_INFO, "listening on %s", TEXT(&d->listen[i].local));
+		if (!d->worker)
+			log_line(LOG_INFO, "listening on %s", TEXT(&d->listen[i].local));
 	}
-	if (d->config->client) {
+	if (d->config->client && !d->worker) {
 		paths_set_links(d->paths, d->config->paths_auto, d->config->paths, d->config->path_count);
 		for (peer_id peer = 0; peer < d->peers_max; peer++) {
 			if (d->peers[peer].kind != PEER_GATEWAY)
@@ -475,7 +501,7 @@ int net_open(struct daemon *d)
 	if (error)
 		log_line(LOG_WARN, "no news of interfaces: %s", strerror(error));
 	read_interfaces(d);
-	if (d->config->gateway_count && !net_any_path(d))
+	if (d->config->gateway_count && !d->worker && !net_any_path(d))
 		log_line(LOG_WARN, "no path to any gateway yet: no interface is up with an address and a route");
 	return 0;
 }

@@ -3,6 +3,9 @@
 #ifndef PLAIT_DAEMON_STATE_H
 #define PLAIT_DAEMON_STATE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "tunneld/config.h"
 #include "tunneld/egress.h"
 #include "tunneld/fault/fault.h"
@@ -68,8 +71,20 @@ struct peer {
 	size_t initiation_len;
 };
 
+/*
+ * One worker: a loop, its engine, its keys' sessions and its sockets, which no other touches but between worker_enter() and
+ * worker_leave(). The first is run by the main thread, and has besides what the process has once: signals, status, the client's
+ * role, plain form. The others are the gateway's (daemon_worker.c).
+ */
 struct daemon {
-	struct config *config;
+	unsigned worker;            /* its number; 0: the first */
+	struct daemon *first, *next; /* all of them, the first first */
+	pthread_t thread;           /* not of the first */
+	bool runs;
+	atomic_bool ended;
+
+	struct config *config;      /* the first's; changed only while every worker is entered */
+	uint32_t connections_max;   /* its share of config's */
 	const char *file;
 	struct loop *loop;
 	usec_t now_us;              /* of the event being handled */
@@ -107,8 +122,8 @@ struct daemon {
 	uint32_t connects_this_turn;
 
 	struct http *http;
-	struct events *events;
-	struct capture *capture;    /* NULL: nobody wants one */
+	struct events *events;      /* the first's */
+	struct capture *capture;    /* the first's; NULL: nobody wants one */
 	struct faults *faults;      /* fault_watch's, for status */
 	struct fault_watch *fault_watch;
 
@@ -120,6 +135,20 @@ struct daemon {
 void daemon_end(struct daemon *d);
 /* What the engine wants now, without waiting for the end of the loop's turn. Not from inside flow_action(). */
 void daemon_send(struct daemon *d);
+
+/* --- daemon_worker.c --- */
+int worker_open_all(struct daemon *d, int (*open)(struct daemon *w)); /* d is the first. 0, or 1 with the reason on stderr */
+int worker_run_all(struct daemon *d);    /* their threads begin; the first's loop is the caller's to run. 0 or 1 */
+bool worker_all_ended(struct daemon *d); /* but for the first */
+void worker_close_all(struct daemon *d, void (*close)(struct daemon *w)); /* waits for their threads */
+/*
+ * From the first's thread: w's tables may be read and changed until worker_leave(), and w->now_us is true. A worker waits as
+ * long, so it is for a few lines. Several at once are entered in their order.
+ */
+void worker_enter(struct daemon *w);
+void worker_leave(struct daemon *w);
+/* Its last turn is done; from its own thread. */
+void worker_ended(struct daemon *w);
 
 /* --- daemon_net.c: datagrams, sessions, paths --- */
 int net_open(struct daemon *d); /* 0, or 1 with the reason on stderr */

@@ -2,6 +2,8 @@
 #include "tunneld/events.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +14,11 @@ enum { KEPT = 4096 };
 #define QUIET_US (10 * USEC_PER_S) /* then an empty line, by which a listener that has gone is noticed */
 
 struct events {
+	pthread_mutex_t lock;     /* of lines and their numbers: every worker adds, the first alone does the rest */
 	char *lines[KEPT];        /* number n is at n % KEPT */
 	uint64_t first, next;     /* numbers kept: [first, next) */
-	unsigned listeners;
-	bool news;
+	atomic_uint listeners;
+	atomic_bool news;
 	uint64_t beats;
 	usec_t beat_us;           /* USEC_NEVER: nobody listens */
 };
@@ -31,8 +34,10 @@ struct events *events_new(void)
 {
 	struct events *e = calloc(1, sizeof *e);
 
-	if (e)
+	if (e) {
+		pthread_mutex_init(&e->lock, NULL); /* with no attributes it does not fail */
 		e->beat_us = USEC_NEVER;
+	}
 	return e;
 }
 
@@ -40,6 +45,8 @@ void events_free(struct events *e)
 {
 	for (unsigned i = 0; e && i < KEPT; i++)
 		free(e->lines[i]);
+	if (e)
+		pthread_mutex_destroy(&e->lock);
 	free(e);
 }
 
@@ -62,10 +69,12 @@ void events_add(struct events *e, json_t *event)
 		return;
 	}
 	memcpy(line + len, "\n", 2);
+	pthread_mutex_lock(&e->lock);
 	if (e->next - e->first == KEPT)
 		e->first++;
 	free(e->lines[e->next % KEPT]);
 	e->lines[e->next++ % KEPT] = line;
+	pthread_mutex_unlock(&e->lock);
 	e->news = true;
 }
 
@@ -82,6 +91,8 @@ bool events_wake(struct events *e, usec_t now_us)
 	return e->listeners > 0;
 }
 
+bool events_waiting(const struct events *e) { return e->news; }
+
 usec_t events_deadline(const struct events *e) { return e->beat_us; }
 
 /* --- a listener --- */
@@ -97,9 +108,8 @@ static size_t missed(struct listener *l, char *out, size_t room)
 	return (size_t)n;
 }
 
-static size_t more(void *stream, char *out, size_t room)
+static size_t take(struct listener *l, char *out, size_t room)
 {
-	struct listener *l = stream;
 	struct events *e = l->events;
 	size_t got = 0;
 
@@ -146,6 +156,17 @@ static size_t more(void *stream, char *out, size_t room)
 	return got;
 }
 
+static size_t more(void *stream, char *out, size_t room)
+{
+	struct listener *l = stream;
+	size_t got;
+
+	pthread_mutex_lock(&l->events->lock);
+	got = take(l, out, room);
+	pthread_mutex_unlock(&l->events->lock);
+	return got;
+}
+
 static void done(void *stream)
 {
 	struct listener *l = stream;
@@ -161,7 +182,9 @@ bool events_answer(struct events *e, usec_t now_us, struct http_answer *out)
 
 	if (!l)
 		return false;
+	pthread_mutex_lock(&e->lock);
 	*l = (struct listener){ .events = e, .next = e->next, .beats = e->beats };
+	pthread_mutex_unlock(&e->lock);
 	e->listeners++;
 	e->beat_us = usec_min(e->beat_us, now_us + QUIET_US);
 	out->content_type = "application/x-ndjson";

@@ -22,6 +22,8 @@ void events_add(struct events *e, json_t *event); /* takes it */
 bool events_answer(struct events *e, usec_t now_us, struct http_answer *out);
 /* Is there something for http_wake() to bring to listeners? Once; also when a quiet time asks for a sign of life. */
 bool events_wake(struct events *e, usec_t now_us);
+/* Will events_wake() say so? The only one of these, with events_wanted() and events_add(), that any worker may call. */
+bool events_waiting(const struct events *e);
 usec_t events_deadline(const struct events *e);
 
 #endif

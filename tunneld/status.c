@@ -75,7 +75,7 @@ static json_t *subflow(struct daemon *d, const struct engine *engine, const stru
 static const struct flow *flow_of(const struct daemon *d, const struct engine *engine, const struct conn_info *c)
 {
 	uint32_t index = (uint32_t)c->host;
-	const struct flow *f = index < d->config->connections_max ? &d->flows[index] : NULL;
+	const struct flow *f = index < d->connections_max ? &d->flows[index] : NULL;
 
 	return f && f->state != FLOW_FREE && f->engine == engine && f->conn == c->conn ? f : NULL;
 }
@@ -88,6 +88,7 @@ static json_t *connection(struct daemon *d, const struct engine *engine, const s
 	struct subflow_info s;
 
 	json_set(o, "token", json_token(c->token));
+	json_set(o, "worker", json_number_of(d->worker));
 	json_set(o, "remote_token", json_token(c->remote_token));
 	json_set(o, "state", json_string(c->state));
 	json_set(o, "role", json_string(c->client ? "client" : "gateway"));
@@ -144,19 +145,31 @@ static json_t *next_connection(struct pieces *p)
 
 static const struct pieces_section connection_sections[] = { { "connections", next_connection }, { NULL, NULL } };
 
-static json_t *connection_by_token(struct daemon *d, const char *text)
+static json_t *connection_of_worker(struct daemon *d, uint32_t token)
 {
 	struct engine *const engines[] = { d->engine, d->plain_engine };
+	struct conn_info c;
+
+	for (unsigned i = 0; i < sizeof engines / sizeof *engines; i++)
+		if (engines[i] && engine_conn_info(engines[i], engine_conn_of_token(engines[i], token), &c) == ERR_OK)
+			return connection(d, engines[i], &c);
+	return NULL;
+}
+
+static json_t *connection_by_token(struct daemon *d, const char *text)
+{
 	char *end;
 	unsigned long token = strtoul(text, &end, 16);
-	struct conn_info c;
+	json_t *o = NULL;
 
 	if (strlen(text) != 8 || *end)
 		return NULL;
-	for (unsigned i = 0; i < sizeof engines / sizeof *engines; i++)
-		if (engines[i] && engine_conn_info(engines[i], engine_conn_of_token(engines[i], (uint32_t)token), &c) == ERR_OK)
-			return connection(d, engines[i], &c);
-	return NULL;
+	for (struct daemon *w = d; w && !o; w = w->next) {
+		worker_enter(w);
+		o = connection_of_worker(w, (uint32_t)token);
+		worker_leave(w);
+	}
+	return o;
 }
 
 /* --- paths, peers --- */
@@ -166,6 +179,7 @@ static json_t *path(struct daemon *d, const struct path_end *e)
 	json_t *o = json_object();
 
 	json_set(o, "id", json_number_of(e->id));
+	json_set(o, "worker", json_number_of(d->worker));
 	json_set(o, "name", json_string(e->name));
 	json_set(o, "peer", peer_name(d, e->peer));
 	json_set(o, "number", json_number_of(e->no));
@@ -214,6 +228,7 @@ static json_t *peer(struct daemon *d, peer_id i)
 	key_to_text(p->public_key, text);
 	json_set(o, "name", json_string(p->name));
 	json_set(o, "role", json_string(p->kind == PEER_GATEWAY ? "gateway" : "client"));
+	json_set(o, "worker", json_number_of(d->worker));
 	json_set(o, "public_key", json_string(text));
 	json_set(o, "ready", json_boolean(info.ready));
 	json_set(o, "cipher", info.cipher ? json_string(info.cipher) : json_null());
@@ -241,20 +256,18 @@ static const struct pieces_section peer_sections[] = { { "peers", next_peer }, {
 
 /* --- the process --- */
 
-static json_t *counters(const struct daemon *d)
+static json_t *counters(const struct counters *c)
 {
 	json_t *o = json_object();
 
 	for (int i = 0; i < CNT_MAX; i++)
-		if (d->counters.v[i])
-			json_set(o, counter_names[i], json_number_of(d->counters.v[i]));
+		if (c->v[i])
+			json_set(o, counter_names[i], json_number_of(c->v[i]));
 	return o;
 }
 
-static json_t *sockets(struct daemon *d)
+static void sockets(struct daemon *d, json_t *all)
 {
-	json_t *all = json_array();
-
 	for (unsigned i = 0; i < d->config->listen_count; i++) {
 		json_t *o;
 
@@ -262,6 +275,7 @@ static json_t *sockets(struct daemon *d)
 			continue;
 		o = json_object();
 		json_set(o, "local", json_address(&d->listen[i].local));
+		json_set(o, "worker", json_number_of(d->worker));
 		json_set(o, "gso", json_boolean(d->listen[i].gso));
 		json_set(o, "rcvbuf", json_number_of((uint64_t)d->listen[i].rcvbuf));
 		json_set(o, "sndbuf", json_number_of((uint64_t)d->listen[i].sndbuf));
@@ -271,7 +285,6 @@ static json_t *sockets(struct daemon *d)
 		json_set(o, "receives", json_number_of(d->listen[i].calls_in));
 		json_array_append_new(all, o);
 	}
-	return all;
 }
 
 static json_t *shim(struct daemon *d)
@@ -301,10 +314,17 @@ static json_t *shim(struct daemon *d)
 static json_t *status(struct daemon *d)
 {
 	struct engine_stats s;
-	json_t *o = json_object(), *roles = json_array();
+	struct status_sum sum;
+	json_t *o = json_object(), *roles = json_array(), *listen = json_array();
 	peer_id gateway;
 
 	status_engine_stats(d, &s);
+	status_sum(d, &sum);
+	for (struct daemon *w = d; w; w = w->next) {
+		worker_enter(w);
+		sockets(w, listen);
+		worker_leave(w);
+	}
 	if (d->config->client)
 		json_array_append_new(roles, json_string("client"));
 	if (d->config->gateway)
@@ -313,21 +333,22 @@ static json_t *status(struct daemon *d)
 	json_set(o, "pid", json_number_of((uint64_t)getpid()));
 	json_set(o, "uptime_s", json_number_of(usec_since(d->now_us, d->started_us) / USEC_PER_S));
 	json_set(o, "roles", roles);
+	json_set(o, "workers", json_number_of(d->config->workers));
 	json_set(o, "ending", json_boolean(d->ending));
 	json_set(o, "ready", json_boolean(d->config->client ? net_gateway(d, &gateway) : !d->ending));
 	json_set(o, "connections", json_number_of(s.connections));
 	json_set(o, "plain_connections", json_number_of(status_plain_connections(d)));
 	json_set(o, "connections_max", json_number_of(d->config->connections_max));
-	json_set(o, "waiting", json_number_of(d->flow_states[FLOW_WAITING]));
-	json_set(o, "dialling", json_number_of(d->flow_states[FLOW_DIALLING]));
-	json_set(o, "streams", json_number_of(d->flow_states[FLOW_OPEN]));
+	json_set(o, "waiting", json_number_of(sum.flow_states[FLOW_WAITING]));
+	json_set(o, "dialling", json_number_of(sum.flow_states[FLOW_DIALLING]));
+	json_set(o, "streams", json_number_of(sum.flow_states[FLOW_OPEN]));
 	json_set(o, "subflows", json_number_of(s.subflows));
 	json_set(o, "paths", json_number_of(s.paths));
 	json_set(o, "memory_used", json_number_of(s.memory_used));
 	json_set(o, "memory_max", json_number_of(s.memory_max));
-	json_set(o, "listen", sockets(d));
+	json_set(o, "listen", listen);
 	json_set(o, "shim", shim(d));
-	json_set(o, "counters", counters(d));
+	json_set(o, "counters", counters(&sum.counters));
 	return o;
 }
 
@@ -363,18 +384,30 @@ static size_t capture_more(void *stream, char *out, size_t room)
 	return capture_read(d->capture, (uint8_t *)out, room);
 }
 
+static void capture_to(struct daemon *d, struct capture *c)
+{
+	for (struct daemon *w = d; w; w = w->next) {
+		worker_enter(w);
+		w->capture = c;
+		worker_leave(w);
+	}
+}
+
 static void capture_done(void *stream)
 {
 	struct daemon *d = stream;
 
-	capture_free(d->capture);
-	d->capture = NULL;
+	struct capture *c = d->capture;
+
+	capture_to(d, NULL);
+	capture_free(c);
 }
 
 /* What applications say is in it: for the owner's socket only, and one at a time. NULL: it is on its way. */
 static const char *capture(struct daemon *d, const struct http_request *r, struct http_answer *out)
 {
 	const char *snap = http_argument(r, "snaplen");
+	struct capture *c;
 
 	if (!r->owner_only) {
 		out->status = 403;
@@ -384,11 +417,12 @@ static const char *capture(struct daemon *d, const struct http_request *r, struc
 		out->status = 409;
 		return "there is one already";
 	}
-	d->capture = capture_new(snap ? (uint32_t)strtoul(snap, NULL, 10) : 0, clock_wall(), d->now_us);
-	if (!d->capture) {
+	c = capture_new(snap ? (uint32_t)strtoul(snap, NULL, 10) : 0, clock_wall(), d->now_us);
+	if (!c) {
 		out->status = 500;
 		return "out of memory";
 	}
+	capture_to(d, c);
 	out->content_type = "application/x-pcapng";
 	out->more = capture_more;
 	out->done = capture_done;

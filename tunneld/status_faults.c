@@ -8,15 +8,6 @@
 /* The table's memory is asked for once an answer. */
 struct groups { uint32_t count; struct fault_group list[FAULT_GROUPS_MAX]; };
 
-static uint32_t clients(const struct daemon *d)
-{
-	uint32_t n = 0;
-
-	for (peer_id i = 0; i < d->peers_max; i++)
-		n += d->peers[i].kind == PEER_CLIENT && seal_ready(d->seal, i, d->now_us);
-	return n;
-}
-
 static json_t *sources(unsigned bits)
 {
 	json_t *all = json_array();
@@ -64,7 +55,7 @@ static json_t *peers_of(const struct daemon *d, const struct fault_group *g)
 	return names;
 }
 
-static json_t *group(const struct daemon *d, const struct fault_group *g)
+static json_t *group(const struct daemon *d, const struct fault_group *g, uint32_t clients)
 {
 	json_t *o = json_object();
 
@@ -84,11 +75,12 @@ static json_t *group(const struct daemon *d, const struct fault_group *g)
 	json_set(o, "peers", json_number_of(g->peers_now));
 	json_set(o, "peers_ever", json_number_of(g->peers));
 	json_set(o, "clients", json_number_of(g->clients_now));
-	json_set(o, "clients_connected", json_number_of(clients(d)));
+	json_set(o, "clients_connected", json_number_of(clients));
 	json_set(o, "names", peers_of(d, g));
 	json_set(o, "records", json_number_of(g->records));
 	json_set(o, "times", json_number_of(g->times));
 	json_set(o, "newest", json_number_of(g->newest));
+	json_set(o, "worker", json_number_of(d->worker));
 	return o;
 }
 
@@ -97,6 +89,7 @@ json_t *status_fault(const struct daemon *d, const struct fault *f)
 	json_t *o = json_object();
 
 	json_set(o, "id", json_number_of(f->id));
+	json_set(o, "worker", json_number_of(d->worker));
 	json_set(o, "source", json_string(fault_source_name(f->source)));
 	json_set(o, "cause", json_number_of(f->cause));
 	json_set(o, "cause_text", json_string(fault_cause_text(f->cause)));
@@ -131,7 +124,7 @@ static json_t *next_group(struct pieces *p)
 			return NULL;
 		g->count = faults_groups(p->daemon->faults, g->list, FAULT_GROUPS_MAX);
 	}
-	return p->cursor < g->count ? group(p->daemon, &g->list[p->cursor++]) : NULL;
+	return p->cursor < g->count ? group(p->daemon, &g->list[p->cursor++], p->clients) : NULL;
 }
 
 static json_t *next_fault(struct pieces *p)

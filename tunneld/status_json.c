@@ -100,7 +100,25 @@ static void section_begin(struct pieces *p)
 	put_text(p, "\": [");
 	p->begun = true;
 	p->any = false;
+}
+
+/* The worker's members of this section have been told. */
+static void next_worker(struct pieces *p)
+{
+	struct daemon *done = p->daemon;
+
+	free(p->memory);
+	p->memory = NULL;
 	p->cursor = 0;
+	p->daemon = done->next ? done->next : p->first;
+	if (p->daemon == p->first) {
+		p->section++;
+		p->begun = false;
+	}
+	if (p->daemon != done) {
+		worker_leave(done);
+		worker_enter(p->daemon);
+	}
 }
 
 /* One member, or the end of a section. */
@@ -118,8 +136,7 @@ static void step(struct pieces *p)
 		section_begin(p);
 	o = s->next(p);
 	if (!o) {
-		p->section++;
-		p->begun = false;
+		next_worker(p);
 		return;
 	}
 	put_text(p, p->any ? ",\n" : "\n");
@@ -132,11 +149,12 @@ static size_t more(void *stream, char *out, size_t room)
 	struct pieces *p = stream;
 	size_t n;
 
-	p->daemon->now_us = clock_now();
 	if (p->at == p->len) {
 		p->at = p->len = 0;
+		worker_enter(p->daemon);
 		while (!p->ended && p->len < PIECES_AT_A_TIME)
 			step(p);
+		worker_leave(p->daemon);
 	}
 	if (p->at == p->len)
 		return HTTP_END;
@@ -161,8 +179,14 @@ bool pieces_answer(struct daemon *d, const struct pieces_section *sections, stru
 
 	if (!p)
 		return false;
-	p->daemon = d;
+	p->first = p->daemon = d;
 	p->sections = sections;
+	for (struct daemon *w = d; w; w = w->next) {
+		worker_enter(w);
+		for (peer_id i = 0; i < w->peers_max; i++)
+			p->clients += w->peers[i].kind == PEER_CLIENT && seal_ready(w->seal, i, w->now_us);
+		worker_leave(w);
+	}
 	out->more = more;
 	out->done = done;
 	out->stream = p;
@@ -180,16 +204,43 @@ uint32_t status_plain_connections(const struct daemon *d)
 	return s.connections;
 }
 
-void status_engine_stats(const struct daemon *d, struct engine_stats *out)
+static void stats_add(const struct engine *e, struct engine_stats *to)
 {
-	struct engine_stats plain = { 0 };
+	struct engine_stats s;
 
-	engine_stats(d->engine, out);
-	if (d->plain_engine)
-		engine_stats(d->plain_engine, &plain);
-	out->connections += plain.connections;
-	out->subflows += plain.subflows;
-	out->paths += plain.paths;
-	out->memory_used += plain.memory_used;
-	out->memory_max += plain.memory_max;
+	engine_stats(e, &s);
+	to->connections += s.connections;
+	to->subflows += s.subflows;
+	to->paths += s.paths;
+	to->memory_used += s.memory_used;
+	to->memory_max += s.memory_max;
+}
+
+void status_engine_stats(struct daemon *d, struct engine_stats *out)
+{
+	*out = (struct engine_stats){ 0 };
+	for (struct daemon *w = d; w; w = w->next) {
+		worker_enter(w);
+		stats_add(w->engine, out);
+		if (w->plain_engine)
+			stats_add(w->plain_engine, out);
+		worker_leave(w);
+	}
+}
+
+void status_sum(struct daemon *d, struct status_sum *out)
+{
+	*out = (struct status_sum){ 0 };
+	for (struct daemon *w = d; w; w = w->next) {
+		worker_enter(w);
+		for (int i = 0; i < CNT_MAX; i++)
+			out->counters.v[i] += w->counters.v[i];
+		for (int i = 0; i < FLOW_STATES; i++)
+			out->flow_states[i] += w->flow_states[i];
+		for (peer_id i = 0; i < w->peers_max; i++) {
+			out->peers += w->peers[i].kind != PEER_NONE;
+			out->peers_ready += w->peers[i].kind != PEER_NONE && seal_ready(w->seal, i, w->now_us);
+		}
+		worker_leave(w);
+	}
 }

@@ -31,9 +31,11 @@ struct pieces_section {
 	json_t *(*next)(struct pieces *p);
 };
 struct pieces {
-	struct daemon *daemon;
-	uint64_t cursor;           /* next()'s own; 0 when its section begins */
-	void *memory;              /* next()'s own, freed with the answer */
+	struct daemon *first;
+	struct daemon *daemon;     /* the worker whose members come now; it is entered when next() is called */
+	uint32_t clients;          /* with a session, of all workers, when the answer began */
+	uint64_t cursor;           /* next()'s own; 0 when its section, or the next worker's members of it, begin */
+	void *memory;              /* next()'s own, freed then too */
 	const struct pieces_section *sections; /* ends with a name of NULL */
 	unsigned section;
 	bool begun, any, ended;
@@ -49,8 +51,13 @@ extern const struct pieces_section status_fault_sections[];
 /* status_metrics.c */
 bool status_metrics(struct daemon *d, struct http_answer *out);
 
-/* Of both engines together. */
-void status_engine_stats(const struct daemon *d, struct engine_stats *out);
+/* Of both engines together, and all workers; d is the first. */
+void status_engine_stats(struct daemon *d, struct engine_stats *out);
+struct status_sum {
+	struct counters counters;
+	uint32_t flow_states[FLOW_STATES], peers, peers_ready;
+};
+void status_sum(struct daemon *d, struct status_sum *out);
 uint32_t status_plain_connections(const struct daemon *d);
 
 #endif

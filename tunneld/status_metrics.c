@@ -51,7 +51,9 @@ enum { PATH_FAMILIES = sizeof path_families / sizeof *path_families };
 enum phase { PROCESS, COUNTERS, FAULTS, PATHS, END };
 
 struct metrics {
-	struct daemon *daemon;
+	struct daemon *first;
+	struct daemon *daemon;    /* the worker whose paths come now */
+	struct counters counters; /* of all workers, as they were at the start */
 	enum phase phase;
 	uint32_t index;           /* counter, or family of paths */
 	uint32_t next_path;       /* id + 1 of the last one told; 0: its head comes first */
@@ -102,26 +104,25 @@ static const char *label(const char *from, char to[2 * CONFIG_NAME_MAX + 1])
 
 static void process(struct metrics *m)
 {
-	struct daemon *d = m->daemon;
+	struct daemon *d = m->first;
 	struct engine_stats s;
-	unsigned ready = 0, peers = 0;
+	struct status_sum sum;
 
 	status_engine_stats(d, &s);
-	for (peer_id i = 0; i < d->peers_max; i++) {
-		peers += d->peers[i].kind != PEER_NONE;
-		ready += d->peers[i].kind != PEER_NONE && seal_ready(d->seal, i, d->now_us);
-	}
+	status_sum(d, &sum);
+	m->counters = sum.counters;
 	head(m, "plait_build", GAUGE, "", "the version, as a label");
 	put(m, "plait_build{version=\"%s\"} 1\n", PLAIT_VERSION);
 	gauge(m, "plait_uptime_seconds", "seconds", "since the start", (double)usec_since(d->now_us, d->started_us) / 1e6);
 	gauge(m, "plait_connections", "", "MPTCP connections now", s.connections);
 	gauge(m, "plait_plain_connections", "", "those of them in plain encapsulation", status_plain_connections(d));
+	gauge(m, "plait_workers", "", "threads that carry connections", d->config->workers);
 	gauge(m, "plait_connections_limit", "", "limits.connections", d->config->connections_max);
 	gauge(m, "plait_subflows", "", "subflows now", s.subflows);
-	gauge(m, "plait_streams", "", "local streams now", d->flow_states[FLOW_OPEN]);
+	gauge(m, "plait_streams", "", "local streams now", sum.flow_states[FLOW_OPEN]);
 	gauge(m, "plait_paths", "", "paths now", s.paths);
-	gauge(m, "plait_peers", "", "peers in the configuration", peers);
-	gauge(m, "plait_peers_ready", "", "peers with a session", ready);
+	gauge(m, "plait_peers", "", "peers in the configuration", sum.peers);
+	gauge(m, "plait_peers_ready", "", "peers with a session", sum.peers_ready);
 	gauge(m, "plait_memory_bytes", "bytes", "payload held", (double)s.memory_used);
 	gauge(m, "plait_memory_limit_bytes", "bytes", "limits.memory_bytes", (double)s.memory_max);
 }
@@ -132,7 +133,7 @@ static void counters_next(struct metrics *m)
 
 	snprintf(name, sizeof name, "plait_%s", counter_names[m->index]);
 	head(m, name, COUNTER_KIND, "", counter_helps[m->index]);
-	put(m, "%s_total %" PRIu64 "\n", name, m->daemon->counters.v[m->index]);
+	put(m, "%s_total %" PRIu64 "\n", name, m->counters.v[m->index]);
 	if (++m->index == CNT_MAX) {
 		m->index = 0;
 		m->phase = FAULTS;
@@ -141,9 +142,16 @@ static void counters_next(struct metrics *m)
 
 static void faults_all(struct metrics *m)
 {
-	struct faults_stats s;
+	struct faults_stats s = { 0 }, one;
 
-	faults_stats(m->daemon->faults, &s);
+	for (struct daemon *w = m->first; w; w = w->next) {
+		worker_enter(w);
+		faults_stats(w->faults, &one);
+		worker_leave(w);
+		s.current += one.current;
+		for (int i = 0; i < FAULT_SOURCES; i++)
+			s.reports[i] += one.reports[i];
+	}
 	gauge(m, "plait_faults_current", "", "faults that last", s.current);
 	head(m, "plait_fault_reports", COUNTER_KIND, "", "fault reports, by how they are known");
 	for (int i = 0; i < FAULT_SOURCES; i++)
@@ -151,24 +159,29 @@ static void faults_all(struct metrics *m)
 	m->phase = PATHS;
 }
 
-/* The next sample of the family, or the head of the next family. */
+/* The next sample of the family from this worker, or the next worker, or the head of the next family. */
 static void paths_step(struct metrics *m)
 {
 	const struct path_family *f = &path_families[m->index];
-	struct path_end before = { .id = m->next_path - 1 }, *e = paths_next(m->daemon->paths, m->next_path ? &before : NULL);
+	struct path_end before = { .id = m->next_path - 1 }, *e;
 	char path[2 * CONFIG_NAME_MAX + 1], peer[2 * CONFIG_NAME_MAX + 1];
 
-	if (!m->next_path)
+	if (!m->next_path && m->daemon == m->first)
 		head(m, f->name, f->kind, f->unit, f->help);
+	worker_enter(m->daemon);
+	e = paths_next(m->daemon->paths, m->next_path ? &before : NULL);
 	if (!e) {
+		worker_leave(m->daemon);
 		m->next_path = 0;
-		if (++m->index == PATH_FAMILIES)
+		m->daemon = m->daemon->next ? m->daemon->next : m->first;
+		if (m->daemon == m->first && ++m->index == PATH_FAMILIES)
 			m->phase = END;
 		return;
 	}
 	m->next_path = e->id + 1;
 	put(m, "%s%s{path=\"%s\",peer=\"%s\"} %.17g\n", f->name, f->kind == COUNTER_KIND ? "_total" : "", label(e->name, path),
 	    label(m->daemon->peers[e->peer].name, peer), f->value(e));
+	worker_leave(m->daemon);
 }
 
 static void make(struct metrics *m)
@@ -201,7 +214,6 @@ static size_t more(void *stream, char *out, size_t room)
 	struct metrics *m = stream;
 	size_t n;
 
-	m->daemon->now_us = clock_now();
 	if (m->at == m->len) {
 		m->at = m->len = 0;
 		make(m);
@@ -218,7 +230,7 @@ bool status_metrics(struct daemon *d, struct http_answer *out)
 
 	if (!m)
 		return false;
-	m->daemon = d;
+	m->first = m->daemon = d;
 	out->content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 	out->more = more;
 	out->done = free;

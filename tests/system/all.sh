@@ -4,7 +4,11 @@
 cd "$(dirname "$0")" || exit 2
 export V=${V:-}
 passed=0 failed=0
+<<<<<<< HEAD
 for script in shim apps storm wishes smoke paths programs transfer streams semantics hostile faults routers failover; do
+=======
+for script in shim apps storm wishes smoke paths programs transfer streams workers semantics hostile failover; do
+>>>>>>> 962cad8 (gateway.workers: threads that share nothing on the way of a byte)
 	[ -x $script.sh ] || continue
 	args=()
 	case $script in

@@ -193,7 +193,8 @@ lab_list() {
 }
 
 # Writes g.json and c.json. LAB_BACKUP: numbers of the links that are backups. LAB_COST: N:COST of some links. LAB_MARK: of those with
-# their number as mark. LAB_TRANSPORT, LAB_LIMITS, LAB_EGRESS: JSON for these members, if set.
+# their number as mark. LAB_TRANSPORT, LAB_LIMITS, LAB_EGRESS: JSON for these members, if set. LAB_WORKERS: the
+# gateway's, from the environment too: LAB_WORKERS=2 tests/system/streams.sh
 lab_configs() {
 	local g_public c_public paths addresses n
 	# shellcheck disable=SC2046 # numbers
@@ -214,6 +215,7 @@ lab_configs() {
 	{ "private_key_file": "$LAB/g.key",
 	  "gateway": { "listen": ["0.0.0.0:4500"],
 	               "clients": [ {"name": "lab", "public_key": "$c_public"} ],
+	               "workers": ${LAB_WORKERS:-1},
 	               "egress": ${LAB_EGRESS:-{\}} },
 	  "transport": ${LAB_TRANSPORT:-{\}}, "limits": ${LAB_LIMITS:-{\}},
 	  "status": { "socket": "$LAB/g.status" } }
@@ -233,7 +235,7 @@ lab_configs() {
 # shellcheck disable=SC2034 # for the scripts
 lab_pid_c='' lab_pid_g=''
 lab_tunneld() {
-	lab_spawn "tunneld-$1" "${2:-$1}" "$B"/tunneld -c "$LAB/$1.json"
+	lab_spawn "tunneld-$1" "${2:-$1}" "${LAB_TUNNELD:-$B/tunneld}" -c "$LAB/$1.json"
 	printf -v "lab_pid_$1" %s "$lab_pid"
 	lab_until 10 "tunneld of $1 to answer" lab_status "$1" /v1/status || { cat "$LAB/tunneld-$1.log" >&2; return 1; }
 }

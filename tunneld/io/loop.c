@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <ev.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
@@ -40,6 +41,13 @@ struct loop {
 	void *expired_owner;
 	struct loop_signal signals[SIGNALS_MAX];
 	unsigned signal_count;
+	ev_async wake;
+	/*
+	 * inside: held by whoever works on this loop. gate: held while waiting for it, so that one who wants in comes before the
+	 * loop's next turn; by inside alone a busy loop would have it back before anybody wakes up.
+	 */
+	bool shared;
+	pthread_mutex_t gate, inside;
 };
 
 static void on_prepare(struct ev_loop *ev, ev_prepare *w, int revents)
@@ -82,6 +90,11 @@ static void on_timer(void *owner, int events)
 		l->expired(l->expired_owner);
 }
 
+static void on_wake(struct ev_loop *ev, ev_async *w, int revents)
+{
+	(void)ev, (void)w, (void)revents; /* on_prepare() comes next */
+}
+
 struct loop *loop_new(void)
 {
 	struct loop *l = calloc(1, sizeof *l);
@@ -100,6 +113,8 @@ struct loop *loop_new(void)
 	ev_prepare_init(&l->prepare, on_prepare);
 	l->prepare.data = l;
 	ev_prepare_start(l->ev, &l->prepare);
+	ev_async_init(&l->wake, on_wake);
+	ev_async_start(l->ev, &l->wake);
 	return l;
 }
 
@@ -111,12 +126,67 @@ void loop_free(struct loop *l)
 		close(l->timer_fd);
 	if (l->ev)
 		ev_loop_destroy(l->ev);
+	if (l->shared) {
+		pthread_mutex_destroy(&l->gate);
+		pthread_mutex_destroy(&l->inside);
+	}
 	free(l);
 }
 
 struct ev_loop *loop_ev(struct loop *l) { return l->ev; }
-void loop_run(struct loop *l) { ev_run(l->ev, 0); }
 void loop_end(struct loop *l) { ev_break(l->ev, EVBREAK_ALL); }
+void loop_wake(struct loop *l) { ev_async_send(l->ev, &l->wake); }
+
+void loop_run(struct loop *l)
+{
+	if (l->shared)
+		loop_enter(l);
+	ev_run(l->ev, 0);
+	if (l->shared)
+		pthread_mutex_unlock(&l->inside);
+}
+
+/* --- several threads --- */
+
+void loop_enter(struct loop *l)
+{
+	pthread_mutex_lock(&l->gate);
+	pthread_mutex_lock(&l->inside);
+	pthread_mutex_unlock(&l->gate);
+}
+
+void loop_leave(struct loop *l)
+{
+	pthread_mutex_unlock(&l->inside);
+	loop_wake(l); /* what is wanted of the sockets and the timer may be different now */
+}
+
+static void before_sleep(struct ev_loop *ev)
+{
+	pthread_mutex_unlock(&((struct loop *)ev_userdata(ev))->inside);
+}
+
+static void after_sleep(struct ev_loop *ev)
+{
+	loop_enter(ev_userdata(ev));
+}
+
+int loop_share(struct loop *l)
+{
+	int error = pthread_mutex_init(&l->gate, NULL);
+
+	if (error)
+		return error;
+	error = pthread_mutex_init(&l->inside, NULL);
+	if (error) {
+		pthread_mutex_destroy(&l->gate);
+		return error;
+	}
+	l->shared = true;
+	ev_set_userdata(l->ev, l);
+	ev_set_loop_release_cb(l->ev, before_sleep, after_sleep);
+	return 0;
+}
 
 static void on_fd(struct ev_loop *ev, ev_io *io, int revents)
 {

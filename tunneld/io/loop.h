@@ -37,6 +37,16 @@ struct ev_loop *loop_ev(struct loop *l); /* for those in io who bring watchers o
 void loop_run(struct loop *l); /* until loop_end() */
 void loop_end(struct loop *l);
 
+/*
+ * For a loop that a thread of its own runs: others may work on what belongs to it between loop_enter() and loop_leave(). They
+ * come in while it sleeps, and before its next turn where it does not. 0 or errno, before loop_run(). Nothing in it is shared
+ * else, but for loop_wake(): it turns once, from any thread, whether or not loop_share() was called.
+ */
+int loop_share(struct loop *l);
+void loop_enter(struct loop *l);
+void loop_leave(struct loop *l);
+void loop_wake(struct loop *l);
+
 void loop_fd_init(struct loop_fd *w, struct loop *l, int fd, void (*ready)(void *owner, int events), void *owner);
 /* events: what to wait for from now on; 0 = nothing. Cheap when unchanged. */
 void loop_fd_want(struct loop_fd *w, int events);

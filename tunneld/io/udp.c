@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/filter.h>
+
 #include <linux/errqueue.h> /* wants struct timespec, and does not bring it */
 
 #include "common/sockaddr.h"
@@ -453,8 +455,8 @@ static int grow(int fd, int option, int force)
 	return got;
 }
 
-int udp_open(struct udp *u, struct loop *l, struct udp_pool *p, const struct addr *local, const char *interface,
-	     const struct udp_events *events, void *owner)
+static int open_at(struct udp *u, struct loop *l, struct udp_pool *p, const struct addr *local, const char *interface,
+		   bool beside, const struct udp_events *events, void *owner)
 {
 	static const int on = 1, probe4 = IP_PMTUDISC_PROBE, probe6 = IPV6_PMTUDISC_PROBE;
 	struct sockaddr_storage sa;
@@ -480,6 +482,7 @@ int udp_open(struct udp *u, struct loop *l, struct udp_pool *p, const struct add
 	u->rcvbuf = grow(u->fd, SO_RCVBUF, SO_RCVBUFFORCE);
 	u->sndbuf = grow(u->fd, SO_SNDBUF, SO_SNDBUFFORCE);
 	if ((interface && setsockopt(u->fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface))) ||
+	    (beside && setsockopt(u->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on)) ||
 	    bind(u->fd, (struct sockaddr *)&sa, sa_len))
 		goto failed;
 	sa_len = sizeof sa;
@@ -493,6 +496,50 @@ failed:
 	close(u->fd);
 	u->fd = -1;
 	return error;
+}
+
+int udp_open(struct udp *u, struct loop *l, struct udp_pool *p, const struct addr *local, const char *interface,
+	     const struct udp_events *events, void *owner)
+{
+	return open_at(u, l, p, local, interface, false, events, owner);
+}
+
+int udp_open_beside(struct udp *u, struct loop *l, struct udp_pool *p, const struct udp *first, const struct udp_events *events,
+		    void *owner)
+{
+	static const int on = 1;
+
+	/* Of the first only now: had it been so when it was bound, it could have stolen an address from another process. */
+	if (setsockopt(first->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on))
+		return errno;
+	return open_at(u, l, p, &first->local, NULL, true, events, owner);
+}
+
+/*
+ * Classic BPF, which any user may bring. It sees the datagram from its first byte on; a load beyond the end ends it with 0.
+ *	A = type; for each type: if (A == type) return (byte[at] >> shift) % sockets; return 0
+ */
+int udp_steer(struct udp *first, const struct udp_steer *steer)
+{
+	enum { TYPES_MAX = 16 };
+	struct sock_filter code[5 * TYPES_MAX + 2];
+	struct sock_fprog program = { .filter = code };
+	uint16_t n = 0;
+
+	assert(steer->type_max <= TYPES_MAX && steer->sockets);
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0);
+	for (uint8_t type = 1; type <= steer->type_max; type++) {
+		if (!steer->byte[type])
+			continue;
+		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, type, 0, 4);
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, steer->byte[type]);
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, steer->shift);
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, steer->sockets);
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_A, 0);
+	}
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+	program.len = n;
+	return setsockopt(first->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) ? errno : 0;
 }
 
 void udp_close(struct udp *u)

@@ -102,6 +102,20 @@ struct udp {
  */
 int udp_open(struct udp *u, struct loop *l, struct udp_pool *p, const struct addr *local, const char *interface,
 	     const struct udp_events *events, void *owner);
+/*
+ * Several sockets at one address, each for a worker. The first is opened as any other, so that an address in use is told, the
+ * others beside it, and then it is told of which datagrams go to which: to the socket of the number (in the order in which they
+ * were opened, the first is 0) that the datagram's bytes name. 0 or errno.
+ */
+struct udp_steer {
+	uint8_t type_max;         /* of a datagram's first byte; above: to the first socket */
+	const uint8_t *byte;      /* by type: where the byte is that names the socket; 0: to the first socket */
+	uint8_t shift;            /* of that byte, then modulo sockets */
+	uint8_t sockets;
+};
+int udp_open_beside(struct udp *u, struct loop *l, struct udp_pool *p, const struct udp *first, const struct udp_events *events,
+		    void *owner);
+int udp_steer(struct udp *first, const struct udp_steer *steer);
 void udp_close(struct udp *u);
 
 /* What one path has gathered and not yet sent. Zeroed = empty. */

@@ -55,12 +55,17 @@ void seal_free(struct seal *s)
 }
 
 /* The same after a restart of ours, or the responder's other workers would not know that we have restarted. */
-static uint8_t steer_of(const struct seal *s, const uint8_t public_key[KEY_SIZE])
+static uint8_t steer_of(const uint8_t initiator[KEY_SIZE], const uint8_t responder[KEY_SIZE])
 {
 	uint8_t hash[crypto_generichash_BYTES_MIN];
 
-	crypto_generichash(hash, sizeof hash, s->public_key, KEY_SIZE, public_key, KEY_SIZE);
+	crypto_generichash(hash, sizeof hash, initiator, KEY_SIZE, responder, KEY_SIZE);
 	return hash[0] & (DATAGRAM_WORKERS_MAX - 1);
+}
+
+uint8_t seal_worker_of(const struct seal *s, const uint8_t client_key[KEY_SIZE])
+{
+	return steer_of(client_key, s->public_key) % s->workers;
 }
 
 enum err seal_peer_add(struct seal *s, const uint8_t public_key[KEY_SIZE], seal_peer *out)
@@ -88,7 +93,7 @@ enum err seal_peer_add(struct seal *s, const uint8_t public_key[KEY_SIZE], seal_
 	p->used = true;
 	memcpy(p->public_key, public_key, KEY_SIZE);
 	mac_keys_of(&p->keys, public_key);
-	p->steer = steer_of(s, public_key);
+	p->steer = steer_of(s->public_key, public_key);
 	p->current = NO_SLOT;
 	p->handshake_due_us = p->expire_due_us = USEC_NEVER;
 	*out = peer_number(s, p);

@@ -44,6 +44,9 @@ struct seal_config {
 struct seal *seal_new(const struct seal_config *config, const uint8_t seed[32], usec_t now_us);
 void seal_free(struct seal *s); /* wipes every secret */
 
+/* Responder: the worker that this client's initiations come to; no other needs to know it. */
+uint8_t seal_worker_of(const struct seal *s, const uint8_t client_key[KEY_SIZE]);
+
 /* Peers may come and go at any time (SIGHUP). ERR_FULL, ERR_MALFORMED (low-order key). */
 MUST_CHECK enum err seal_peer_add(struct seal *s, const uint8_t public_key[KEY_SIZE], seal_peer *out);
 void seal_peer_remove(struct seal *s, seal_peer peer);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tunneld/io/loop.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -131,7 +133,53 @@ static void test_a_signal_is_an_event_like_others(void)
 	loop_free(loop);
 }
 
+/* Enters while the loop turns without a pause, changes what is its own, and ends it. */
+static struct { unsigned inside, turns; bool met, last; } shared;
+
+static void on_busy(void *owner)
+{
+	(void)owner;
+	shared.met |= shared.inside != 0;
+	shared.turns++;
+	if (shared.last)
+		loop_end(loop);
+	else
+		loop_time_set(loop, 0);
+}
+
+static void *visitor(void *owner)
+{
+	(void)owner;
+	for (int i = 0; i < 100; i++) {
+		loop_enter(loop);
+		shared.inside++;
+		sched_yield();
+		shared.inside--;
+		shared.last = i == 99;
+		loop_leave(loop);
+	}
+	return NULL;
+}
+
+static void test_another_thread_comes_in_between_turns(void)
+{
+	pthread_t thread;
+
+	up();
+	CU_ASSERT_EQUAL_FATAL(loop_share(loop), 0);
+	memset(&shared, 0, sizeof shared);
+	loop_on_time(loop, NULL, NULL);
+	loop_on_idle(loop, on_busy, NULL);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, visitor, NULL), 0);
+	loop_run(loop);
+	pthread_join(thread, NULL);
+	CU_ASSERT_FALSE(shared.met);
+	CU_ASSERT_TRUE(shared.last);
+	loop_free(loop);
+}
+
 UNIT_MAIN("loop",
+	T(test_another_thread_comes_in_between_turns),
 	T(test_the_timer_comes_once_and_not_early),
 	T(test_a_deadline_in_the_past_comes_at_once),
 	T(test_the_later_of_two_settings_counts),

@@ -2,6 +2,7 @@
 /* Two sockets on loopback: what is batched out comes in whole, in order, and by few system calls. */
 #include "tunneld/io/udp.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/sockaddr.h"
@@ -313,7 +314,42 @@ static void test_an_unreachable_destination_is_loss_and_not_a_fault(void)
 	down();
 }
 
+/* A second socket at a's address: a datagram of type 2 goes by the high four bits of byte 3, any other to the first. */
+static void test_datagrams_are_steered_by_their_bytes(void)
+{
+	static const uint8_t byte[] = { 0, 0, 3 };
+	static const struct udp_steer steer = { .type_max = 2, .byte = byte, .shift = 4, .sockets = 2 };
+	static const struct { uint8_t bytes[5]; size_t len; } to_first[] = {
+		{ { 2, 0, 0, 0x0f }, 5 }, { { 2, 0, 0, 0x2f }, 5 }, { { 1, 0, 0, 0x1f }, 5 }, { { 3, 0, 0, 0x1f }, 5 }, { { 2, 0, 0x1f }, 3 },
+	}, to_second[] = { { { 2, 0, 0, 0x10 }, 5 }, { { 2, 0xff, 0xff, 0x3f }, 4 }, { { 2, 0, 0, 0xff }, 5 } };
+	enum { FIRST = sizeof to_first / sizeof *to_first, SECOND = sizeof to_second / sizeof *to_second };
+	static struct end beside;
+	struct udp stranger;
+
+	up("127.0.0.1:0");
+	memset(&beside, 0, sizeof beside);
+	CU_ASSERT_EQUAL_FATAL(udp_open_beside(&beside.udp, loop, &pool, &a.udp, &events, &beside), 0);
+	CU_ASSERT_EQUAL_FATAL(udp_steer(&a.udp, &steer), 0);
+	CU_ASSERT_EQUAL(udp_open(&stranger, loop, &pool, &a.udp.local, NULL, &events, &stranger), EADDRINUSE);
+	CU_ASSERT_TRUE(addr_eq(&beside.udp.local, &a.udp.local));
+	for (unsigned i = 0; i < FIRST + SECOND; i++) {
+		struct udp_batch batch = { 0 };
+		size_t len = i < FIRST ? to_first[i].len : to_second[i - FIRST].len;
+		uint8_t *room = udp_batch_room(&batch, &b.udp, &a.udp.local, NULL, 16);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(room);
+		memcpy(room, i < FIRST ? to_first[i].bytes : to_second[i - FIRST].bytes, len);
+		udp_batch_add(&batch, &b.udp, len);
+		udp_batch_flush(&batch, &b.udp);
+	}
+	wait_for(&a, FIRST);
+	wait_for(&beside, SECOND);
+	udp_close(&beside.udp);
+	down();
+}
+
 UNIT_MAIN("udp",
+	T(test_datagrams_are_steered_by_their_bytes),
 	T(test_equal_sizes_leave_in_one_call_v4),
 	T(test_equal_sizes_leave_in_one_call_v6),
 	T(test_sizes_may_change_and_order_is_kept),

@@ -533,6 +533,7 @@ static void test_every_session_of_a_client_is_one_workers(void)
 	first = wait_due(&p, &p.client);
 	worker = (uint8_t)steers_to(first.bytes + 4, WORKERS);
 	p.gateway.s->workers = WORKERS;
+	CU_ASSERT_EQUAL(seal_worker_of(p.gateway.s, p.client.public_key), worker);
 
 	/* The others do not take it, even where it was led to them. */
 	p.gateway.s->worker = (uint8_t)((worker + 1) % WORKERS);
