@@ -20,6 +20,7 @@ enum {
 	HOLD_DOUBLINGS = 6,       /* a minute at most */
 	FORGED_SEGMENTS = 4,      /* from a path's own address, in FORGED_US: more than a stray one */
 	TCP_OPTIONS_LEFT = 100,   /* a full segment carries so much less than the path, at most */
+	HEARD_A_SECOND = 20,      /* announcements of a path: the peer that lies shall not fill table and log */
 	REPORTS_A_SECOND = 200,   /* ICMP messages looked at: a flood of them must not cost the loop */
 };
 #define HOLD_US        (1 * USEC_PER_S)
@@ -42,6 +43,8 @@ struct path_watch {
 	int send_error;           /* errno of a refused send that is yet to be looked at */
 	uint32_t forged;
 	usec_t forged_us;
+	uint32_t heard;           /* announcements of it since heard_us */
+	usec_t heard_us;
 	struct addr too_big_by;   /* who said so, at too_big_us */
 	usec_t too_big_us;        /* 0: nobody */
 };
@@ -270,6 +273,22 @@ static bool too_many_reports(struct daemon *d)
 		w->reports = 0;
 	}
 	return ++w->reports > REPORTS_A_SECOND;
+}
+
+/* By path, so that one peer that lies does not silence the others. */
+static bool heard_too_often(struct daemon *d, const struct fact *f)
+{
+	struct path_end *e = f->path == FACT_NO_PATH ? NULL : paths_by_id(d->paths, f->path);
+	struct path_watch *w;
+
+	if (!e)
+		return too_many_reports(d);
+	w = watch_of(d, e);
+	if (d->now_us - w->heard_us >= USEC_PER_S) {
+		w->heard_us = d->now_us;
+		w->heard = 0;
+	}
+	return ++w->heard > HEARD_A_SECOND;
 }
 
 /* Puts the path aside until it answers. What was done, in words. */
@@ -606,6 +625,10 @@ void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
 		x.done = "the subflow was reset";
 		break;
 	case FACT_FAULT_HEARD:
+		if (heard_too_often(d, f)) {
+			count(&d->counters, CNT_FaultHeardTooOften);
+			return;
+		}
 		x = of_fact(d, FAULT_ANNOUNCED, f);
 		x.lasting = !f->transient;
 		x.middlebox = f->middlebox;

@@ -399,6 +399,29 @@ static void test_each_of_two_knows_that_it_arrived(void)
 	stop(&n);
 }
 
+/* Whatever the peer says of paths that work, it is heard, and nothing else. */
+static void test_a_peer_that_lies_changes_no_subflow(void)
+{
+	struct net n;
+
+	connected(&n);
+	for (uint8_t id = 1; id <= 20; id++) {
+		n.fact_count[0] = n.fact_count[1] = 0;
+		CU_ASSERT_EQUAL(fault_of(&n, id, true, true), ERR_OK);
+		write_bytes(&n, 0, 2000);
+		write_bytes(&n, 1, 2000);
+		run(&n, 5000 * MS);
+		CU_ASSERT_TRUE(number_of(&n, 1, FACT_FAULT_HEARD) >= 1);
+		CU_ASSERT_EQUAL(find(&n, 1, FACT_FAULT_HEARD)->cause, id);
+		for (int side = 0; side < 2; side++) {
+			CU_ASSERT_EQUAL(number_of(&n, side, FACT_SUBFLOW_MODE), 0);
+			CU_ASSERT_EQUAL(number_of(&n, side, FACT_SUBFLOW_DOWN), 0);
+			CU_ASSERT_EQUAL(number_of(&n, side, FACT_CONN_DOWN), 0);
+		}
+	}
+	stop(&n);
+}
+
 static void test_an_ack_without_room_leaves_out_the_address_for_itself_alone(void)
 {
 	struct net n;
@@ -465,6 +488,7 @@ UNIT_MAIN("conn_facts", T(test_each_end_tells_of_subflows_that_came_up),
 	  T(test_lost_announcements_are_repeated), T(test_a_second_fault_does_not_wait_for_the_first),
 	  T(test_what_weighs_more_is_said_first), T(test_a_full_queue_gives_way_to_weight_alone),
 	  T(test_a_fault_under_way_is_not_queued_twice), T(test_each_of_two_knows_that_it_arrived),
+	  T(test_a_peer_that_lies_changes_no_subflow),
 	  T(test_an_ack_without_room_leaves_out_the_address_for_itself_alone),
 	  T(test_the_first_subflow_is_named_by_0_and_0),
 	  T(test_without_another_subflow_there_is_nobody_to_tell),
