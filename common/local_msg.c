@@ -93,6 +93,12 @@ enum err local_answer_parse(struct local_answer *out, const void *bytes, size_t 
 	e = addr_take(&r, &out->addr);
 	if (!e)
 		e = addr_take(&r, &out->local);
+	memset(&out->info, 0, sizeof out->info);
+	if (!e && kind == LOCAL_TOLD) {
+#define X(name) out->info.name = rd_u64(&r);
+		LOCAL_INFO_LIST(X)
+#undef X
+	}
 	if (r.bad)
 		return ERR_TRUNCATED;
 	if (magic != MAGIC || kind == 0 || kind >= LOCAL_ANSWER_KINDS || e || rd_left(&r))
@@ -108,9 +114,9 @@ enum err local_answer_parse(struct local_answer *out, const void *bytes, size_t 
 	return ERR_OK;
 }
 
-void local_answer_emit(const struct local_answer *answer, uint8_t bytes[LOCAL_ANSWER_BYTES])
+size_t local_answer_emit(const struct local_answer *answer, uint8_t bytes[LOCAL_ANSWER_MOST])
 {
-	struct wr w = wr_of(bytes, LOCAL_ANSWER_BYTES);
+	struct wr w = wr_of(bytes, LOCAL_ANSWER_MOST);
 
 	wr_u32(&w, MAGIC);
 	wr_u8(&w, (uint8_t)answer->kind);
@@ -118,4 +124,10 @@ void local_answer_emit(const struct local_answer *answer, uint8_t bytes[LOCAL_AN
 	wr_u16(&w, (uint16_t)answer->error);
 	addr_emit(&w, &answer->addr);
 	addr_emit(&w, &answer->local);
+	if (answer->kind != LOCAL_TOLD)
+		return LOCAL_ANSWER_BYTES;
+#define X(name) wr_u64(&w, answer->info.name);
+	LOCAL_INFO_LIST(X)
+#undef X
+	return LOCAL_ANSWER_MOST;
 }

@@ -25,7 +25,7 @@ $(B)/libplait.so: $(SHIM_LIB_OBJ) shim/lib/libplait.map
 		-Wl,--build-id=sha1 -o $@ $(SHIM_LIB_OBJ)
 
 # The hooks again, without their exported names: plait run's trap calls them on borrowed sockets.
-TRAP_OBJ := $(patsubst %,$(B)/shim/trap/%.o,connect names options park route sockaddr)
+TRAP_OBJ := $(patsubst %,$(B)/shim/trap/%.o,connect info names options park route sockaddr)
 $(B)/shim/trap/%.o: shim/lib/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -DPLAIT_CMD -c -o $@ $<

@@ -129,11 +129,19 @@ static void on_park_direct(void *ctx, const struct addr *dest, const struct park
 		 (long)who->pid, local_reason_text(why));
 }
 
+static bool on_park_info(void *ctx, park_id id, struct local_info *out)
+{
+	const struct flow *f = flow_of_park(ctx, id);
+
+	return f && flow_info(f, out);
+}
+
 static const struct park_callbacks park_callbacks = {
 	.on_connect = on_park_connect,
 	.on_stream = on_park_stream,
 	.on_cancel = on_park_cancel,
 	.on_direct = on_park_direct,
+	.on_info = on_park_info,
 };
 
 void flow_gateway_ready(struct daemon *d)

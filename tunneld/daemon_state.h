@@ -183,6 +183,7 @@ int flow_open_all(struct daemon *d);
 void flow_close_all(struct daemon *d);
 void flow_action(struct daemon *d, struct engine *from, const struct action *act);
 void flow_time(struct daemon *d);
+bool flow_info(const struct flow *f, struct local_info *out); /* daemon_info.c. False: nothing is known */
 void flow_gateway_ready(struct daemon *d); /* those that wait may go */
 void flow_abort_peer(struct daemon *d, peer_id peer);
 void flow_abort_every(struct daemon *d);

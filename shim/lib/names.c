@@ -114,6 +114,15 @@ long getsockname_hook(int fd, void *sa, socklen_t *len)
 	return name_give(SYS_getsockname, fd, sa, len, &name, name_len);
 }
 
+bool name_may_be_ours(int fd)
+{
+	union sockaddr_any name;
+	socklen_t len = sizeof name;
+	struct addr local;
+
+	return !sys_getsockname(fd, &name, &len) && addr_of_sockaddr(&local, &name, len) && local_is_ours(fd, &local);
+}
+
 #ifndef PLAIT_CMD /* plait run's trap uses the hooks, and keeps libc's own calls */
 EXPORT int getpeername(int fd, struct sockaddr *sa, socklen_t *len)
 {

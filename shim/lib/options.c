@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * getsockopt(): SO_ERROR of a connect that tunneld failed reads ECONNRESET, the true reason is asked;
- * SO_PEERNAME is a name. Every other option is the kernel's, at the cost of a comparison.
+ * SO_PEERNAME is a name; TCP_INFO and MPTCP_INFO, if the user wants it (info.c). Every other option is the kernel's, at the cost of a comparison.
  */
 #include "shim/lib/shim.h"
 
+#include <netinet/tcp.h>
 #include <string.h>
 
 /* The kernel has filled value: as many bytes as there was room for, *len of them. */
@@ -42,6 +43,9 @@ long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len)
 
 	if (level == SOL_SOCKET && option == SO_PEERNAME)
 		return peername(fd, value, len);
+	if (((level == IPPROTO_TCP && option == TCP_INFO) || (level == SOL_MPTCP_ && option == MPTCP_INFO_)) &&
+	    route_info_is_tunnels())
+		return info_hook(fd, level, option, value, len);
 	r = sys_getsockopt(fd, level, option, value, len);
 	if (!r && level == SOL_SOCKET && option == SO_ERROR)
 		error_translate(fd, value, len);

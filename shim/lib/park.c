@@ -89,7 +89,7 @@ static const char *silence(long r)
 long park_ask(int fd, enum local_ask_kind kind, const struct addr *dest,
 	      struct local_answer *answer)
 {
-	uint8_t bytes[LOCAL_ANSWER_BYTES > LOCAL_ASK_BYTES ? LOCAL_ANSWER_BYTES : LOCAL_ASK_BYTES];
+	uint8_t bytes[LOCAL_ANSWER_MOST];
 	struct local_ask ask;
 	long r;
 	int ctl;

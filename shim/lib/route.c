@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which destinations are ours, and the other settings: PLAIT_SOCKET, PLAIT_BYPASS, PLAIT_FALLBACK,
- * PLAIT_LOG. They are copied once, by the library's only constructor: nginx, for one, clears its
+ * PLAIT_INFO, PLAIT_LOG. They are copied once, by the library's only constructor: nginx, for one, clears its
  * environment before its first connect(). After that nothing here is written but the "said" flag.
  */
 #include "shim/lib/shim.h"
@@ -19,7 +19,7 @@ struct block {
 enum fallback { FALLBACK_REFUSE, FALLBACK_DIRECT };
 
 static struct {
-	bool ready;
+	bool ready, info_tunnel;
 	enum fallback fallback;
 	enum say_level level;
 	unsigned bypass_count, sockets;
@@ -388,6 +388,11 @@ static void settings_read(void)
 	else if (v && *v && !text_is(v, text_len(v), "refuse"))
 		route_say(SAY_WARN, NULL, "PLAIT_FALLBACK is neither refuse nor direct: refuse");
 
+	v = env("PLAIT_INFO");
+	set.info_tunnel = v && text_is(v, text_len(v), "tunnel");
+	if (v && *v && !set.info_tunnel && !text_is(v, text_len(v), "hop"))
+		route_say(SAY_WARN, NULL, "PLAIT_INFO is neither hop nor tunnel: hop");
+
 	bypass_read(env("PLAIT_BYPASS"));
 
 	v = env("PLAIT_SOCKET");
@@ -440,6 +445,13 @@ bool route_is_ours(const struct addr *dest, bool *listed)
 			return false;
 		}
 	return true;
+}
+
+bool route_info_is_tunnels(void)
+{
+	if (!set.ready)
+		settings_read();
+	return set.info_tunnel;
 }
 
 const char *route_socket(unsigned nth) { return nth < set.sockets ? set.socket[nth] : NULL; }

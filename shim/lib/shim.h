@@ -65,6 +65,8 @@ enum say_level { SAY_ERROR, SAY_WARN, SAY_INFO, SAY_DEBUG };
 
 /* *listed: it is not because PLAIT_BYPASS says so, and neither this host nor this link. */
 bool route_is_ours(const struct addr *dest, bool *listed);
+/* PLAIT_INFO=tunnel: TCP_INFO and MPTCP_INFO tell of the tunnel. */
+bool route_info_is_tunnels(void);
 /* The socket paths to try in order; NULL after the last. */
 const char *route_socket(unsigned nth);
 /*
@@ -79,6 +81,8 @@ bool route_without_tunnel(const struct addr *dest, const char *why);
 /* sockaddr.c. What a pointer of the application points to, as the kernel would copy it. False:
  * EFAULT. */
 bool copy_in(void *to, const void *from, size_t n);
+/* The other way: 0 or -EFAULT. */
+long copy_out(void *to, const void *from, size_t n);
 /* Between the kernel's form and ours. False: not an IP address, or too short to
  * be one. */
 bool addr_of_sockaddr(struct addr *out, const void *sa, socklen_t len);
@@ -117,6 +121,11 @@ long sendmsg_hook(int fd, const struct msghdr *m, int flags);
 long sendmmsg_hook(int fd, struct mmsghdr *m, unsigned count, int flags);
 long getpeername_hook(int fd, void *sa, socklen_t *len);
 long getsockname_hook(int fd, void *sa, socklen_t *len);
+/* Could this socket be one that we steered to a hole? Asks the kernel only. */
+bool name_may_be_ours(int fd);
+/* info.c: TCP_INFO, and everything of SOL_MPTCP that is MPTCP_INFO, where route_info_is_tunnels(). */
+enum { SOL_MPTCP_ = 284, MPTCP_INFO_ = 1 };
+long info_hook(int fd, int level, int option, void *value, socklen_t *len);
 long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len);
 
 #endif

@@ -64,6 +64,11 @@ bool copy_in(void *to, const void *from, size_t n)
 	return r == (long)n;
 }
 
+long copy_out(void *to, const void *from, size_t n)
+{
+	return !n || sys_poke(to, from, n) == (long)n ? 0 : -EFAULT;
+}
+
 #ifndef PLAIT_CMD
 /* Hidden by the version script: ours alone, so that nobody's malloc debugger or sanitizer is called
  * from a hook. */

@@ -101,6 +101,14 @@ static inline long sys_peek(void *to, const void *from, size_t n)
 	return sys6(SYS_process_vm_readv, sys6(SYS_getpid, 0, 0, 0, 0, 0, 0), (long)&here, 1,
 		    (long)&there, 1, 0);
 }
+/* And writes it: the same. */
+static inline long sys_poke(void *to, const void *from, size_t n)
+{
+	struct iovec here = { (void *)(uintptr_t)from, n }, there = { to, n };
+
+	return sys6(SYS_process_vm_writev, sys6(SYS_getpid, 0, 0, 0, 0, 0, 0), (long)&here, 1,
+		    (long)&there, 1, 0);
+}
 static inline long sys_write(int fd, const void *buf, size_t len)
 {
 	return sys6(SYS_write, fd, (long)buf, (long)len, 0, 0, 0);

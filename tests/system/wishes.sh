@@ -65,6 +65,49 @@ s.sendall(b'GET /bytes/10 HTTP/1.0\r\n\r\n')
 assert b'200' in s.recv(4096)"
 }
 lab_ok "a refused one keeps its interface" refused_with_device
+# What a program asks of its socket, with PLAIT_INFO=tunnel, is what tunneld says of the connection.
+info() { # [VARIABLE=VALUE]
+	lab_in c env PLAIT_SOCKET="$LAB/c.sock" "$@" "$B"/plait run --preload -- timeout 30 python3 - "$SERVER" "$LAB/c.sock" <<-'PYTHON'
+	import json, os, socket, struct, sys
+	tunnel = os.environ.get("PLAIT_INFO") == "tunnel"
+	s = socket.socket()
+	s.connect((sys.argv[1], 8000))
+	s.sendall(b"GET /bytes/3000000 HTTP/1.0\r\n\r\n")
+	got = 0
+	while got < 3000000:
+	    got += len(s.recv(1 << 20))
+	tcp = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+	rtt, sent, received = struct.unpack_from("=I", tcp, 68)[0], struct.unpack_from("=Q", tcp, 200)[0], struct.unpack_from("=Q", tcp, 128)[0]
+	assert tcp[0] == 1 or tcp[0] == 8, tcp[0]
+	if not tunnel:
+	    assert rtt < 5000, rtt
+	    try:
+	        s.getsockopt(284, 1, 256)
+	    except OSError as e:
+	        assert e.errno in (92, 95), e
+	        sys.exit(0)
+	    sys.exit("MPTCP_INFO of a TCP socket")
+	assert 10000 <= rtt < 2000000, rtt
+	assert received >= got, received
+	m = s.getsockopt(284, 1, 256)
+	assert len(m) == 96, len(m)
+	flags, token, write_seq, snd_una, rcv_nxt = struct.unpack_from("=IIQQQ", m, 8)
+	retrans, m_sent, m_received, m_acked = struct.unpack_from("=QQQQ", m, 48)
+	assert flags == 2 and m[0] == m[80] - 1 and m[80] >= 1, (flags, m[0], m[80])
+	assert m_received == received and m_sent <= sent and m_acked <= m_sent, (m_received, received, m_sent, sent, m_acked)
+	# As much as there is room for, and no more.
+	assert s.getsockopt(284, 1, 12)[8:] == m[8:12]
+	assert len(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 72)) == 72
+	for other in (socket.socket(), socket.socket(socket.AF_UNIX)):
+	    try:
+	        other.getsockopt(284, 1, 96)
+	        sys.exit("MPTCP_INFO of another socket")
+	    except OSError:
+	        pass
+	PYTHON
+}
+lab_ok "TCP_INFO is the hop's, and MPTCP_INFO there is none" info
+lab_ok "with PLAIT_INFO=tunnel both are the tunnel's" info PLAIT_INFO=tunnel
 lab_link 2 both down
 lab_ok "the path wished for is dead: the other carries it" get --interface if!p2
 lab_link 2 both up

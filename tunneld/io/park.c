@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WALK_SECONDS 1.0    /* at most one walk through /proc in this time */
+#define WALK_SHARE 20       /* the next look waits so many times what the last walk through /proc took */
 /* A verdict that overtook the application's connect(), which is about 10 us behind. */
 #define SPIN_SECONDS 0.0003
 #define SOON_SECONDS 0.001
@@ -24,8 +24,7 @@
 #define SYN_PATIENCE 10.0
 
 enum {
-	LOOKS = 512,            /* pending connects looked at in one tick */
-	SUSPECTS = 64,          /* of one walk through /proc */
+	LOOKS = 1024,           /* pending connects looked at in one tick */
 	SO_NETNS_COOKIE_ = 71,  /* Linux 5.14 */
 };
 
@@ -196,53 +195,45 @@ static void on_soon(struct ev_loop *loop, ev_timer *w, int events)
 
 /* --- who gave up --- */
 
-static void walk(struct park *p, struct slot **suspects, size_t count)
+/* Returns how long the next one has to wait. */
+static ev_tstamp walk(struct park *p, struct suspect *suspects, size_t count)
 {
-	uint64_t inodes[SUSPECTS];
-	park_id ids[SUSPECTS];
-	bool found[SUSPECTS];
+	ev_tstamp began = ev_time();
 
+	alive_look(suspects, count);
 	for (size_t i = 0; i < count; i++) {
-		inodes[i] = suspects[i]->inode;
-		ids[i] = suspects[i]->id;
-	}
-	alive_anywhere(inodes, found, count);
-	for (size_t i = 0; i < count; i++) {
-		struct slot *s = slot_of_id(p, ids[i]);
+		struct slot *s = slot_of_id(p, suspects[i].tag);
 
-		if (s && !found[i] && s->copy >= 0)
+		if (s && !suspects[i].found && s->copy >= 0)
 			slot_cancel(p, s);
 	}
+	return (ev_time() - began) * WALK_SHARE;
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct park *p = w->data;
-	struct slot *suspects[SUSPECTS];
-	size_t suspect_count = 0;
+	struct suspect suspects[LOOKS];
+	ev_tstamp pause = 0;
+	size_t count = 0;
 
 	(void)events;
 	if (!p->look_at)
 		p->look_at = p->oldest;
 	for (unsigned n = 0; n < LOOKS && p->look_at; n++) {
 		struct slot *s = &p->slots[p->look_at - 1];
-		enum alive alive;
 
 		p->look_at = s->next;
 		if (s->copy < 0 || ev_now(loop) - s->since < LOOK_SECONDS)
 			continue;
-		if (application_waits(p, s) < 0) {
+		if (application_waits(p, s) < 0)
 			slot_cancel(p, s);
-			continue;
-		}
-		alive = s->pid > 0 ? alive_in(s->pid, s->their_fd, s->inode) : ALIVE_CANNOT_TELL;
-		if (alive == ALIVE_NOT_HERE && suspect_count < SUSPECTS)
-			suspects[suspect_count++] = s;
+		else if (s->pid > 0 && alive_at(s->pid, s->their_fd, s->inode) == ALIVE_NOT_HERE)
+			suspects[count++] = (struct suspect){ .inode = s->inode, .tag = s->id, .pid = s->pid };
 	}
-	if (suspect_count && ev_now(loop) - p->walked >= WALK_SECONDS) {
-		p->walked = ev_now(loop);
-		walk(p, suspects, suspect_count);
-	}
+	if (count)
+		pause = walk(p, suspects, count);
+	w->repeat = pause > LOOK_SECONDS ? pause : LOOK_SECONDS;
 	if (!p->stats.pending)
 		ev_timer_stop(loop, w);
 	else

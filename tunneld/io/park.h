@@ -19,7 +19,7 @@
  * We keep the application's socket open only while it is pending. That hides its close() from us,
  * so pending ones are looked at every 250 ms: no longer in SYN_SENT (timed out, AF_UNSPEC) is told
  * by TCP_INFO; closed is told by /proc/PID/fd of the caller, then of every process we may look into
- * (at most one such walk a second). What cannot be told (a caller of another user, another PID
+ * (a twentieth of the time at most goes into such walks). What cannot be told (a caller of another user, another PID
  * namespace) stays until its verdict, which then leaves nothing behind either.
  *
  * Kept: a name while its stream lives and then among the last PARK_OLD_NAMES that ended; a verdict
@@ -73,6 +73,8 @@ struct park_callbacks {
 	/* One that we do not carry: it connects to dest itself. NULL: nobody wants to know. */
 	void (*on_direct)(void *ctx, const struct addr *dest, const struct park_caller *who,
 			  enum local_reason why);
+	/* How is this stream doing? False: nothing is known of it. NULL: nothing is ever known. */
+	bool (*on_info)(void *ctx, park_id id, struct local_info *out);
 };
 
 struct park_config {
@@ -90,7 +92,7 @@ struct park_stats {
 	uint64_t malformed;         /* messages that our shim does not send */
 	uint64_t refused_user, refused_full;
 	uint64_t failed_by_errno[134];
-	uint64_t names_asked, verdicts_asked, holes;
+	uint64_t names_asked, verdicts_asked, infos_asked, holes;
 };
 
 /* NULL: errno is set and *why a text that stays valid. */

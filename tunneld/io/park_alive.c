@@ -23,62 +23,75 @@ static uint64_t socket_inode(const char *dir, const char *name)
 	return strtoull(target + sizeof head - 1, NULL, 10);
 }
 
-/* -1: the directory cannot be read (errno); else how many of the inodes were newly found. */
-static int look_into(const char *dir, const uint64_t *inodes, bool *found, size_t count)
+static int by_inode(const void *a, const void *b)
+{
+	uint64_t x = ((const struct suspect *)a)->inode, y = ((const struct suspect *)b)->inode;
+
+	return (x > y) - (x < y);
+}
+
+/* Sets found for those that a descriptor in this directory of /proc is; returns how many newly are. */
+static size_t look_into(const char *dir, struct suspect *list, size_t count)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
-	int hits = 0;
+	size_t hits = 0;
 
 	if (!d)
-		return -1;
+		return 0;
 	while ((e = readdir(d))) {
-		uint64_t inode = e->d_name[0] == '.' ? 0 : socket_inode(dir, e->d_name);
+		struct suspect key = { .inode = e->d_name[0] == '.' ? 0 : socket_inode(dir, e->d_name) }, *s;
 
-		for (size_t i = 0; inode && i < count; i++)
-			if (inodes[i] == inode && !found[i]) {
-				found[i] = true;
-				hits++;
-			}
+		s = key.inode ? bsearch(&key, list, count, sizeof *list, by_inode) : NULL;
+		hits += s && !s->found;
+		if (s)
+			s->found = true;
 	}
 	closedir(d);
 	return hits;
 }
 
-enum alive alive_in(pid_t pid, uint32_t fd, uint64_t inode)
+enum alive alive_at(pid_t pid, uint32_t fd, uint64_t inode)
 {
 	char dir[40], name[16];
-	bool found = false;
-	int hits;
 
 	snprintf(dir, sizeof dir, "/proc/%ld/fd", (long)pid);
 	snprintf(name, sizeof name, "%u", fd);
+	errno = 0;
 	if (socket_inode(dir, name) == inode)
 		return ALIVE_YES;
-	hits = look_into(dir, &inode, &found, 1);
-	if (hits > 0)
-		return ALIVE_YES;
-	return hits == 0 || errno == ENOENT || errno == ESRCH ? ALIVE_NOT_HERE : ALIVE_CANNOT_TELL;
+	return errno == EACCES || errno == EPERM ? ALIVE_CANNOT_TELL : ALIVE_NOT_HERE;
 }
 
-void alive_anywhere(const uint64_t *inodes, bool *found, size_t count)
+void alive_look(struct suspect *list, size_t count)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *e;
+	size_t missing = count;
 	pid_t self = getpid();
+	struct dirent *e;
 	char dir[300];
+	DIR *proc;
 
-	memset(found, 0, count * sizeof *found);
-	if (!proc) {
-		/* Without /proc nothing can be said to be gone. */
-		memset(found, 1, count * sizeof *found);
-		return;
+	qsort(list, count, sizeof *list, by_inode);
+	/* The callers themselves: usually it is one, and under another number there. */
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].found || list[i].asked)
+			continue;
+		for (size_t k = i; k < count; k++)
+			list[k].asked |= list[k].pid == list[i].pid;
+		snprintf(dir, sizeof dir, "/proc/%ld/fd", (long)list[i].pid);
+		missing -= look_into(dir, list, count);
 	}
-	while ((e = readdir(proc))) {
+	proc = missing ? opendir("/proc") : NULL;
+	if (missing && !proc)
+		/* Without /proc nothing can be said to be gone. */
+		for (size_t i = 0; i < count; i++)
+			list[i].found = true;
+	while (proc && missing && (e = readdir(proc))) {
 		if (e->d_name[0] < '1' || e->d_name[0] > '9' || strtol(e->d_name, NULL, 10) == self)
 			continue;
 		snprintf(dir, sizeof dir, "/proc/%s/fd", e->d_name);
-		(void)look_into(dir, inodes, found, count);
+		missing -= look_into(dir, list, count);
 	}
-	closedir(proc);
+	if (proc)
+		closedir(proc);
 }

@@ -268,8 +268,14 @@ static struct local_answer answer_verdict(struct park *p, const struct local_ask
 	return answer;
 }
 
-/* Names go with a 4-tuple: the same socket, disconnected and connected elsewhere, has its own
- * again. */
+/* A stream goes with a 4-tuple: the same socket, disconnected and connected elsewhere, is not ours any more. */
+static bool still_ours(const struct slot *s, int fd, const struct addr *peer, const struct addr *local)
+{
+	/* Without a peer it is pending, or it has ended and keeps its local address. */
+	return peer->family ? addr_eq(peer, &s->hole_at)
+			    : socket_tcp_state(fd) == TCP_SYN_SENT || addr_eq(local, &s->local);
+}
+
 static struct local_answer answer_names(struct park *p, int fd)
 {
 	uint64_t cookie = socket_cookie(fd);
@@ -279,9 +285,7 @@ static struct local_answer answer_names(struct park *p, int fd)
 	struct memo *old;
 
 	p->stats.names_asked++;
-	/* Without a peer it is pending, or it has ended and keeps its local address. */
-	if (s && (peer.family ? addr_eq(&peer, &s->hole_at)
-			      : socket_tcp_state(fd) == TCP_SYN_SENT || addr_eq(&local, &s->local))) {
+	if (s && still_ours(s, fd, &peer, &local)) {
 		dest = &s->dest;
 	} else if ((old = memos_find(&p->old_names, cookie))) {
 		if ((!peer.family || addr_eq(&peer, &old->hole)) && addr_eq(&local, &old->local))
@@ -296,6 +300,19 @@ static struct local_answer answer_names(struct park *p, int fd)
 	if (!addr_is_link_local(&named))
 		named.scope = 0;
 	return (struct local_answer){ .kind = LOCAL_NAMED, .addr = named, .local = source };
+}
+
+static struct local_answer answer_info(struct park *p, int fd)
+{
+	struct local_answer answer = { .kind = LOCAL_TOLD };
+	struct addr peer = socket_peer(fd), local = socket_local(fd);
+	struct slot *s = slot_of_cookie(p, socket_cookie(fd));
+
+	p->stats.infos_asked++;
+	if (!s || !still_ours(s, fd, &peer, &local) || !p->callbacks.on_info ||
+	    !p->callbacks.on_info(p->ctx, s->id, &answer.info))
+		answer.kind = LOCAL_NONE;
+	return answer;
 }
 
 static void answer_forget(struct park *p, int fd)
@@ -349,7 +366,7 @@ static int one_descriptor(struct msghdr *m)
 static bool question_read(struct question *q)
 {
 	struct park *p = q->park;
-	uint8_t bytes[LOCAL_ANSWER_BYTES + 1];
+	uint8_t bytes[LOCAL_ANSWER_MOST];
 	union {
 		char room[CMSG_SPACE(4 * sizeof(int))];
 		struct cmsghdr align;
@@ -398,6 +415,9 @@ static bool question_read(struct question *q)
 		case LOCAL_FORGET:
 			answer_forget(p, fd);
 			break;
+		case LOCAL_INFO:
+			answer = answer_info(p, fd);
+			break;
 		case LOCAL_WENT_DIRECT:
 			went_direct(p, &ask.dest,
 				    &(struct park_caller){ .pid = who.pid, .uid = who.uid }, &ask,
@@ -411,9 +431,10 @@ static bool question_read(struct question *q)
 	if (fd >= 0 && !kept)
 		close(fd);
 	if (n > 0 && answer.kind) {
-		local_answer_emit(&answer, bytes);
+		size_t len_out = local_answer_emit(&answer, bytes);
+
 		/* A caller that died in between hears nothing; its slot is found by the look. */
-		(void)!send(q->fd, bytes, LOCAL_ANSWER_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)!send(q->fd, bytes, len_out, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
 	return true;
 }

@@ -76,7 +76,7 @@ struct park {
 	ev_io accept_io;
 	ev_timer accept_later, look, soon;
 	ev_idle spin;
-	ev_tstamp walked, spin_until;
+	ev_tstamp spin_until;
 	struct question questions[QUESTIONS];
 	size_t questions_open;
 	struct slot *slots;

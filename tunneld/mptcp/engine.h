@@ -208,9 +208,10 @@ struct subflow_info {
 	const char *uperf_cause;   /* why it underperforms: "none", "rto", "unacknowledged", "silent", "path" */
 	uint32_t rto_ms, cwnd, uperf_timeout_ms, uperf_remote_ms, in_flight;
 	uint32_t map_left;         /* bytes declared by its newest mapping and not yet sent */
-	double srtt_ms, rttvar_ms;
+	double srtt_ms, rttvar_ms, min_rtt_ms; /* 0: no sample yet */
+	uint16_t mss;              /* payload of a segment, before options of MPTCP */
 	struct score score;
-	uint64_t bytes_sent, bytes_received, retransmitted_segments;
+	uint64_t bytes_sent, bytes_received, retransmitted_segments, retransmitted_bytes;
 	uint32_t snd_una, snd_nxt, rcv_nxt, rcv_wnd; /* seeds appendix B.2; rcv_wnd is what the peer told on it, B.2.2 */
 };
 struct conn_info {

@@ -63,8 +63,9 @@ enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, s
 		.uperf_cause = backup_cause_name(s->backup.cause), .uperf_timeout_ms = conn_uperf_timeout_ms(s),
 		.uperf_remote_ms = s->backup.remote_ms, .score = conn_sub_score(s, e->now_us),
 		.srtt_ms = (double)s->sf.rtt.srtt_us / 1000, .rttvar_ms = (double)s->sf.rtt.rttvar_us / 1000,
+		.min_rtt_ms = (double)s->sf.rtt.min_rtt_us / 1000, .mss = s->sf.snd_mss,
 		.bytes_sent = s->sf.bytes_sent, .bytes_received = s->sf.bytes_received,
-		.retransmitted_segments = s->sf.retransmitted_segments,
+		.retransmitted_segments = s->sf.retransmitted_segments, .retransmitted_bytes = s->sf.retransmitted_bytes,
 		.snd_una = s->sf.snd_una.v, .snd_nxt = s->sf.snd_nxt.v, .rcv_nxt = s->sf.rcv_nxt.v, .rcv_wnd = s->sf.snd_wnd,
 		.remote = s->remote,
 	};

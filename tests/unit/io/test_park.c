@@ -85,7 +85,15 @@ static void on_direct(void *ctx, const struct addr *dest, const struct park_call
 	heard.why = why;
 }
 
-static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct };
+static bool on_info(void *ctx, park_id id, struct local_info *out)
+{
+	CU_ASSERT_PTR_EQUAL(ctx, &heard);
+	CU_ASSERT_EQUAL(id, heard.id);
+	*out = (struct local_info){ .subflows = 2, .snd_una = UINT64_MAX, .rcv_wnd = 7 };
+	return true;
+}
+
+static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct, on_info };
 
 static void open_park(size_t streams)
 {
@@ -151,7 +159,7 @@ static struct local_answer ask(enum local_ask_kind kind, int fd, const struct ad
 	struct local_ask q = { .kind = kind, .fd = (uint32_t)fd, .comm = "unit" };
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	struct local_answer answer = { 0 };
-	uint8_t bytes[LOCAL_ANSWER_BYTES];
+	uint8_t bytes[LOCAL_ANSWER_MOST];
 	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { { 0 } };
 	struct iovec iov = { bytes, LOCAL_ASK_BYTES };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
@@ -549,6 +557,35 @@ static void test_names_follow_the_socket_and_outlive_the_stream(void)
 	shut_park();
 }
 
+static void test_how_a_stream_fares_is_told_while_it_is_one(void)
+{
+	int fd, end, stranger = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct addr dest = four();
+	struct local_answer a;
+
+	open_park(0);
+	fd = pending(AF_INET, &dest);
+	CU_ASSERT_EQUAL(ask(LOCAL_INFO, fd, NULL).kind, LOCAL_TOLD);
+	end = complete();
+	a = ask(LOCAL_INFO, fd, NULL);
+	CU_ASSERT_EQUAL(a.kind, LOCAL_TOLD);
+	CU_ASSERT_EQUAL(a.info.subflows, 2);
+	CU_ASSERT_EQUAL(a.info.snd_una, UINT64_MAX);
+	CU_ASSERT_EQUAL(a.info.rcv_wnd, 7);
+	CU_ASSERT_EQUAL(ask(LOCAL_INFO, stranger, NULL).kind, LOCAL_NONE);
+	CU_ASSERT_EQUAL(stats().infos_asked, 3);
+	/* Connected to something else now, perhaps: not ours any more. */
+	CU_ASSERT_EQUAL(connect(fd, &none, sizeof none), 0);
+	CU_ASSERT_EQUAL(ask(LOCAL_INFO, fd, NULL).kind, LOCAL_NONE);
+	close(end);
+	park_closed(park, heard.id);
+	CU_ASSERT_EQUAL(ask(LOCAL_INFO, fd, NULL).kind, LOCAL_NONE);
+	close(fd);
+	close(stranger);
+	shut_park();
+}
+
 static void test_a_socket_that_we_cannot_carry_is_told_why(void)
 {
 	struct addr dest = four(), v6 = six();
@@ -766,6 +803,53 @@ static void test_a_closed_socket_is_missed_while_its_process_lives(void)
 	shut_park();
 }
 
+/* They were found 64 a second once, and a storm of them filled the table. */
+static void test_many_that_are_closed_are_missed_at_once(void)
+{
+	enum { MANY = 600 };
+	struct addr dest = four();
+	int looks = 0;
+	int p[2];
+	pid_t pid;
+	char c;
+
+	open_park(0);
+	CU_ASSERT_EQUAL(pipe(p), 0);
+	pid = fork();
+	if (!pid) {
+		elsewhere = true;
+		close(p[1]);
+		for (int i = 0; i < MANY; i++) {
+			int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+			struct local_answer a = ask(LOCAL_PARK, fd, &dest);
+
+			(void)!go(fd, AF_INET, &a.addr);
+			/* The last one is kept, under another number. */
+			if (i == MANY - 1)
+				(void)!dup2(fd, 700);
+			close(fd);
+		}
+		(void)!read(p[0], &c, 1);
+		_exit(0);
+	}
+	for (int n = 0; n <= MANY; n += 100)
+		CU_ASSERT_TRUE(turn_until(&heard.connects, n < MANY ? n : MANY));
+	/* In how many looks: time does not count here, a look may be late. */
+	for (int before = heard.cancels; heard.cancels < MANY - 1 && looks < 20; before = heard.cancels) {
+		if (!turn_until(&heard.cancels, before + 1))
+			break;
+		looks++;
+	}
+	CU_ASSERT_EQUAL(heard.cancels, MANY - 1);
+	CU_ASSERT_TRUE(looks <= 3);
+	CU_ASSERT_EQUAL(stats().pending, 1);
+	close(p[1]);
+	CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+	CU_ASSERT_TRUE(turn_until(&heard.cancels, MANY));
+	close(p[0]);
+	shut_park();
+}
+
 static void test_a_socket_that_a_child_holds_is_not_missed(void)
 {
 	int tell;
@@ -919,12 +1003,14 @@ UNIT_MAIN("park",
 	T(test_disconnecting_is_giving_up),
 	T(test_the_same_socket_asking_again_dissolves_the_first),
 	T(test_names_follow_the_socket_and_outlive_the_stream),
+	T(test_how_a_stream_fares_is_told_while_it_is_one),
 	T(test_a_socket_that_we_cannot_carry_is_told_why),
 	T(test_the_bypass_list_goes_directly),
 	T(test_what_goes_directly_is_told_with_who_and_why),
 	T(test_the_settings_of_a_socket_are_told),
 	T(test_a_full_park_refuses_and_recovers),
 	T(test_a_closed_socket_is_missed_while_its_process_lives),
+	T(test_many_that_are_closed_are_missed_at_once),
 	T(test_a_socket_that_a_child_holds_is_not_missed),
 	T(test_ending_leaves_nobody_waiting),
 	T(test_a_socket_in_use_is_left_alone_and_a_dead_one_taken_over),

@@ -33,7 +33,7 @@ static void test_a_question_is_read_and_written_the_same(void)
 
 static void test_an_answer_is_read_and_written_the_same(void)
 {
-	uint8_t again[LOCAL_ANSWER_BYTES];
+	uint8_t again[LOCAL_ANSWER_MOST];
 	struct local_answer answer;
 
 	CU_ASSERT_EQUAL(local_answer_parse(&answer, hole, sizeof hole), ERR_OK);
@@ -42,8 +42,28 @@ static void test_an_answer_is_read_and_written_the_same(void)
 	CU_ASSERT_EQUAL(answer.addr.scope, 2);
 	CU_ASSERT_EQUAL(answer.addr.port, 80);
 	CU_ASSERT_EQUAL(answer.local.family, 0);
-	local_answer_emit(&answer, again);
+	CU_ASSERT_EQUAL(local_answer_emit(&answer, again), sizeof hole);
 	CU_ASSERT_EQUAL(memcmp(hole, again, sizeof hole), 0);
+}
+
+static void test_a_tale_of_the_tunnel_is_read_and_written_the_same(void)
+{
+	uint8_t bytes[LOCAL_ANSWER_MOST];
+	struct local_answer told = { .kind = LOCAL_TOLD }, again;
+	uint64_t n = 0;
+
+#define X(name) n++, told.info.name = n << 56 | n;
+	LOCAL_INFO_LIST(X)
+#undef X
+	CU_ASSERT_EQUAL(n * 8, LOCAL_INFO_BYTES);
+	CU_ASSERT_EQUAL(local_answer_emit(&told, bytes), LOCAL_ANSWER_MOST);
+	CU_ASSERT_EQUAL(local_answer_parse(&again, bytes, sizeof bytes), ERR_OK);
+	CU_ASSERT_EQUAL(memcmp(&again.info, &told.info, sizeof told.info), 0);
+	for (size_t len = 0; len < sizeof bytes; len++)
+		CU_ASSERT_EQUAL(local_answer_parse(&again, bytes, len), ERR_TRUNCATED);
+	/* The others have no more than their own length. */
+	bytes[4] = LOCAL_NONE;
+	CU_ASSERT_EQUAL(local_answer_parse(&again, bytes, sizeof bytes), ERR_MALFORMED);
 }
 
 static void test_any_other_length_is_refused(void)
@@ -138,6 +158,7 @@ static void test_what_ipv4_does_not_use_is_zero_after_reading(void)
 UNIT_MAIN("local_msg",
 	T(test_a_question_is_read_and_written_the_same),
 	T(test_an_answer_is_read_and_written_the_same),
+	T(test_a_tale_of_the_tunnel_is_read_and_written_the_same),
 	T(test_any_other_length_is_refused),
 	T(test_a_question_that_is_none_is_refused),
 	T(test_an_answer_that_is_none_is_refused),

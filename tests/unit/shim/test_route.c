@@ -34,6 +34,20 @@ static void bypass(const char *list)
 	settings_read();
 }
 
+static void test_whose_facts_are_told_is_a_setting(void)
+{
+	unsetenv("PLAIT_INFO");
+	settings_read();
+	CU_ASSERT_FALSE(route_info_is_tunnels());
+	setenv("PLAIT_INFO", "tunnel", 1);
+	settings_read();
+	CU_ASSERT_TRUE(route_info_is_tunnels());
+	setenv("PLAIT_INFO", "hop", 1);
+	settings_read();
+	CU_ASSERT_FALSE(route_info_is_tunnels());
+	unsetenv("PLAIT_INFO");
+}
+
 static void test_this_host_and_this_link_go_directly(void)
 {
 	static const char *const direct[] = {
@@ -226,6 +240,7 @@ static void test_fallback_is_refuse_unless_it_says_direct(void)
 }
 
 UNIT_MAIN("route",
+	T(test_whose_facts_are_told_is_a_setting),
 	T(test_this_host_and_this_link_go_directly),
 	T(test_what_the_user_listed_is_told_apart),
 	T(test_a_list_is_added_to_the_usual),
