@@ -4,11 +4,7 @@
 cd "$(dirname "$0")" || exit 2
 export V=${V:-}
 passed=0 failed=0
-<<<<<<< HEAD
-for script in shim apps storm wishes smoke paths programs transfer streams semantics hostile faults routers failover; do
-=======
-for script in shim apps storm wishes smoke paths programs transfer streams workers semantics hostile failover; do
->>>>>>> 962cad8 (gateway.workers: threads that share nothing on the way of a byte)
+for script in shim apps storm wishes smoke paths programs transfer streams workers semantics hostile faults routers failover; do
 	[ -x $script.sh ] || continue
 	args=()
 	case $script in

@@ -106,5 +106,5 @@ kill -TERM "$lab_pid_g"
 wait "$lab_pid_g"
 lab_ok "SIGTERM ends it with 0" [ $? = 0 ]
 lab_ok "nothing is said of races" eval "! grep -q 'WARNING: ThreadSanitizer' $LAB/tunneld-*.log"
-[ $lab_failed -eq 0 ] || { tail -20 "$LAB/loads"; grep -h -A25 'WARNING: ThreadSanitizer' "$LAB"/tunneld-*.log | head -80; tail -5 "$LAB"/tunneld-?.log; } >&2
+[ $lab_failed -eq 0 ] || { tail -n 20 "$LAB/loads"; grep -h -A25 'WARNING: ThreadSanitizer' "$LAB"/tunneld-*.log | head -80; tail -n 5 "$LAB"/tunneld-?.log; } >&2
 lab_end
