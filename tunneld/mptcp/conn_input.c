@@ -247,6 +247,8 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		return;
 	}
 	if (c->remote_key_known && s->stage != SUB_OPENING) {
+		bool plain = c->fallen;
+
 		if (!c->fallen && stripped(s, seg, &f)) {
 			if (!conn_fall_back(s, true, now_us)) {
 				reset_bad(s, REASON_MIDDLEBOX, now_us);
@@ -256,7 +258,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		}
 		if (!c->fallen && !options(s, seg, &map, now_us))
 			return;
-		if (c->fallen && segment_mptcp(seg, MP_FAIL))
+		if (plain && segment_mptcp(seg, MP_FAIL))
 			conn_fail_received(s, segment_mptcp(seg, MP_FAIL)->fail.dsn, now_us);
 		if (seg->payload_len && !c->fallen)
 			conn_mapping_remember(s, seg, &map);
