@@ -77,13 +77,16 @@ static _Noreturn void serve_beside(pid_t program, int from, int theirs)
 	t.listener = listener_receive(from);
 	if (t.listener < 0)
 		_exit(1);
+	/* While it waits for the word: after that it may be gone before we look. */
+	pidfd = (int)syscall(SYS_pidfd_open, program, 0);
 	(void)!write(from, "k", 1);
 	close(from);
 	setsid();
 	(void)!chdir("/");
 	dup2(null, 0);
 	dup2(null, 1);
-	pidfd = (int)syscall(SYS_pidfd_open, program, 0);
+	if (pidfd < 0)
+		dup2(null, 2);
 	while (!trap_serve_once(&t, pidfd)) {
 		struct pollfd gone = { .fd = pidfd, .events = POLLIN };
 
