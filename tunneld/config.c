@@ -365,8 +365,10 @@ static void read_plain_connect(struct place *p, void *to)
 static void read_plain_listen(struct place *p, void *to)
 {
 	static const struct key keys[] = {
-		{ "address", read_endpoint, offsetof(struct config_plain_listen, address), true },
-		{ "forward", read_endpoint, offsetof(struct config_plain_listen, forward), true },
+		{ "address",  read_endpoint, offsetof(struct config_plain_listen, address),  true },
+		{ "forward",  read_endpoint, offsetof(struct config_plain_listen, forward),  true },
+		{ "announce", read_bool,     offsetof(struct config_plain_listen, announce), false },
+		{ "joins",    read_bool,     offsetof(struct config_plain_listen, joins),    false },
 	};
 	struct config *c = to;
 
@@ -375,7 +377,10 @@ static void read_plain_listen(struct place *p, void *to)
 	for (size_t i = 0; i < json_array_size(p->json); i++) {
 		struct place at = place_item(p, i);
 
+		c->plain_listen[i].joins = true;
 		OBJECT(&at, keys, &c->plain_listen[i]);
+		if (c->plain_listen[i].announce && !c->plain_listen[i].joins)
+			complain(&at, "announces an address for joins, and wants none there");
 		for (size_t k = 0; k < i; k++)
 			if (c->plain_listen[i].address.family && addr_eq(&c->plain_listen[i].address, &c->plain_listen[k].address))
 				complain(&at, "has the address of item %zu", k);

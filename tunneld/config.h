@@ -42,6 +42,8 @@ struct config_cidrs { struct cidr *list; size_t count; };
 
 struct config_plain_listen {      /* plain.listen[] */
 	struct addr address, forward;
+	bool announce;                /* its addresses are told by ADD_ADDR */
+	bool joins;                   /* further subflows may come to it; else flag C says that they may not */
 };
 
 struct config {

@@ -26,7 +26,9 @@ enum {
 struct plain_path {
 	bool used, wanted;        /* wanted: seen by this refresh */
 	bool initiator, backup;
-	struct addr local;        /* port 0 */
+	bool announce, no_joins;  /* as in EV_PATH */
+	uint8_t service;          /* as in EV_PATH; 0 also of all that concerns no listener */
+	struct addr local;        /* port 0 where service is */
 	char name[CONFIG_NAME_MAX];
 	char interface[IF_NAMESIZE]; /* to bind to; "": none */
 	uint32_t mtu;
@@ -40,6 +42,8 @@ struct plain_socket {
 	struct plain_socket *dirty_next;
 	bool dirty;
 	bool listening;
+	bool announce, no_joins;         /* these and service: of a listening one */
+	uint8_t service;
 	path_id path;                    /* not of a listening one */
 	uint16_t port;
 };
@@ -79,7 +83,8 @@ static void path_tell(struct daemon *d, path_id id, bool gone)
 		.kind = EV_PATH,
 		.path = {
 			.path = id, .state = gone ? PATH_DOWN : PATH_UP, .gone = gone, .backup = p->backup,
-			.may_initiate = p->initiator, .addr_id = (uint8_t)(id + 1), .mtu_payload = payload_of(p->mtu, &p->local),
+			.may_initiate = p->initiator, .addr_id = (uint8_t)(id + 1), .service = p->service, .announce = p->announce,
+			.no_joins = p->no_joins, .mtu_payload = payload_of(p->mtu, &p->local),
 			.local = p->local, .name = p->name,
 		},
 	};
@@ -89,22 +94,32 @@ static void path_tell(struct daemon *d, path_id id, bool gone)
 	log_line(LOG_DEBUG, "plain path %s (%s): %s", p->name, TEXT(&p->local), gone ? "gone" : "up");
 }
 
-static path_id path_find(const struct plain *pl, const struct addr *local)
+static path_id path_find(const struct plain *pl, const struct addr *local, uint8_t service)
 {
-	for (path_id id = 0; id < PLAIN_PATHS_MAX; id++)
-		if (pl->paths[id].used && addr_same_ip(&pl->paths[id].local, local))
+	for (path_id id = 0; id < PLAIN_PATHS_MAX; id++) {
+		const struct plain_path *p = &pl->paths[id];
+
+		if (p->used && p->service == service && addr_same_ip(&p->local, local) && (!service || p->local.port == local->port))
 			return id;
+	}
 	return PLAIN_PATHS_MAX;
 }
+
+static void path_gone(struct daemon *d, path_id id);
 
 /* Finds or makes the path of that address, and brings it up to date. PLAIN_PATHS_MAX: the table is full. */
 static path_id path_put(struct daemon *d, const struct plain_path *want)
 {
 	struct plain *pl = d->plain;
-	path_id id = path_find(pl, &want->local);
+	path_id id = path_find(pl, &want->local, want->service);
 	struct plain_path *p;
 	bool changed;
 
+	if (id < PLAIN_PATHS_MAX && pl->paths[id].interface[0] && strcmp(pl->paths[id].interface, want->interface)) {
+		if (pl->paths[id].wanted)
+			return id; /* the address is on two interfaces: the first has it */
+		path_gone(d, id); /* its sockets are bound to where the address was */
+	}
 	for (path_id i = 0; id == PLAIN_PATHS_MAX && i < PLAIN_PATHS_MAX; i++)
 		if (!pl->paths[i].used)
 			id = i;
@@ -113,7 +128,8 @@ static path_id path_put(struct daemon *d, const struct plain_path *want)
 		return id;
 	}
 	p = &pl->paths[id];
-	changed = !p->used || p->initiator != want->initiator || p->backup != want->backup || p->mtu != want->mtu;
+	changed = !p->used || p->initiator != want->initiator || p->backup != want->backup || p->mtu != want->mtu ||
+		  p->announce != want->announce || p->no_joins != want->no_joins || strcmp(p->name, want->name);
 	*p = *want;
 	p->used = p->wanted = true;
 	if (changed)
@@ -208,6 +224,39 @@ static void client_paths(struct daemon *d)
 	}
 }
 
+static path_id listener_path(struct daemon *d, const struct plain_socket *s, const struct addr *local,
+			     const struct ifaddrs_interface *i)
+{
+	struct plain_path want = { .local = *local, .service = s->service, .announce = s->announce, .no_joins = s->no_joins };
+
+	want.mtu = i ? i->mtu : 0;
+	want.local.port = s->service ? s->port : 0;
+	strcpy(want.name, i ? i->name : "plain");
+	return path_put(d, &want);
+}
+
+/* What is announced by ADD_ADDR must be there before somebody comes to it. */
+static void listener_paths(struct daemon *d, const struct plain_socket *s)
+{
+	const struct ifaddrs *have = &d->interfaces;
+	const struct addr *own = &s->udp.local;
+
+	if (!addr_is_unspecified(own)) {
+		const struct ifaddrs_interface *i = ifaddrs_by_address(have, own);
+
+		if (i && i->up)
+			listener_path(d, s, own, i);
+		return;
+	}
+	for (unsigned k = 0; k < have->interface_count; k++) {
+		const struct ifaddrs_interface *i = &have->interfaces[k];
+
+		for (unsigned n = 0; i->up && !i->loopback && n < i->address_count; n++)
+			if (i->addresses[n].family == own->family && !addr_is_link_local(&i->addresses[n]))
+				listener_path(d, s, &i->addresses[n], i);
+	}
+}
+
 void plain_refresh(struct daemon *d)
 {
 	struct plain *pl = d->plain;
@@ -218,6 +267,9 @@ void plain_refresh(struct daemon *d)
 		pl->paths[id].wanted = false;
 	if (d->config->plain_connect.count)
 		client_paths(d);
+	for (unsigned i = 0; i < CONFIG_ADDRESSES_MAX; i++)
+		if (pl->listen[i].udp.fd >= 0 && pl->listen[i].announce)
+			listener_paths(d, &pl->listen[i]);
 	/* What others opened towards an address of ours stays as long as the address. */
 	for (path_id id = 0; id < PLAIN_PATHS_MAX; id++) {
 		struct plain_path *p = &pl->paths[id];
@@ -228,22 +280,21 @@ void plain_refresh(struct daemon *d)
 	}
 }
 
-/* A datagram came to that address of ours. */
-static path_id path_learn(struct daemon *d, const struct addr *local, uint32_t ifindex)
+/* A datagram came to a listener, at that address of ours. */
+static path_id path_learn(struct daemon *d, const struct plain_socket *s, const struct addr *to, uint32_t ifindex)
 {
-	path_id id = path_find(d->plain, local);
+	struct addr local = *to;
+	path_id id;
 	const struct ifaddrs_interface *i;
-	struct plain_path want = { .local = *local };
 
+	local.port = s->service ? s->port : 0;
+	id = path_find(d->plain, &local, s->service);
 	if (id < PLAIN_PATHS_MAX)
 		return id;
-	i = ifaddrs_by_address(&d->interfaces, local);
+	i = ifaddrs_by_address(&d->interfaces, &local);
 	if (!i)
 		i = ifaddrs_by_index(&d->interfaces, ifindex);
-	want.mtu = i ? i->mtu : 0;
-	strcpy(want.name, i ? i->name : "plain");
-	want.local.port = 0;
-	return path_put(d, &want);
+	return listener_path(d, s, &local, i);
 }
 
 static void plain_capture(struct daemon *d, path_id path, bool outbound, uint16_t port, const struct addr *remote,
@@ -270,7 +321,7 @@ static void on_datagram(void *owner, struct udp *u, const struct udp_datagram *d
 	if (dg->first)
 		d->now_us = clock_now();
 	if (s->listening)
-		path = path_learn(d, dg->to.family ? &dg->to : &s->udp.local, dg->ifindex);
+		path = path_learn(d, s, dg->to.family ? &dg->to : &s->udp.local, dg->ifindex);
 	if (path >= PLAIN_PATHS_MAX)
 		return;
 	if (d->capture)
@@ -482,6 +533,26 @@ const struct addr *plain_forward(const struct daemon *d, const struct addr *loca
 
 /* --- life --- */
 
+/*
+ * Listeners that forward to the same service are one: their addresses lead to the same connection. 0: nobody is told anything of
+ * them, and they share the paths of all such.
+ */
+static uint8_t service_of(const struct config *c, unsigned listener)
+{
+	unsigned first = CONFIG_ADDRESSES_MAX;
+	bool tells = false;
+
+	for (unsigned i = 0; i < c->plain_listen_count; i++) {
+		const struct config_plain_listen *l = &c->plain_listen[i];
+
+		if (!addr_eq(&l->forward, &c->plain_listen[listener].forward))
+			continue;
+		first = first < i ? first : i;
+		tells |= l->announce || !l->joins;
+	}
+	return tells ? (uint8_t)(first + 1) : 0;
+}
+
 int plain_open(struct daemon *d)
 {
 	const struct config *c = d->config;
@@ -502,6 +573,9 @@ int plain_open(struct daemon *d)
 		s->daemon = d;
 		s->listening = true;
 		s->port = c->plain_listen[i].address.port;
+		s->service = service_of(c, i);
+		s->announce = c->plain_listen[i].announce;
+		s->no_joins = !c->plain_listen[i].joins;
 		error = udp_open(&s->udp, d->loop, &d->pool, &c->plain_listen[i].address, NULL, &plain_udp_events, s);
 		if (error) {
 			log_line(LOG_ERROR, "cannot listen on %s: %s", TEXT(&c->plain_listen[i].address), strerror(error));

@@ -40,7 +40,7 @@ struct story {
 	struct end end[2];
 	struct packet wire[WIRE];
 	unsigned wires;
-	bool plain;
+	bool plain, announce;
 	usec_t now;
 };
 
@@ -57,6 +57,7 @@ static void path_event(struct story *y, int which, path_id path, enum path_state
 			.path = path, .state = state, .gone = gone, .backup = backup, .may_initiate = which == A,
 			.addr_id = (uint8_t)(path + 1), .mtu_payload = 1400, .rtt_us = 20000, .name = "p",
 			.local = local_of(which, path), .remote = local_of(!which, path), .peer_uperf = true, .peer_long_prio = true,
+			.service = (uint8_t)(path >> 1), .announce = y->announce, .no_joins = y->announce && !path,
 		},
 	};
 
@@ -66,13 +67,14 @@ static void path_event(struct story *y, int which, path_id path, enum path_state
 static void start(struct story *y, uint8_t how)
 {
 	y->plain = how & 1;
+	y->announce = how & 8;
 	y->now = 1000000;
 	for (int i = A; i <= B; i++) {
 		uint8_t seed[32] = { (uint8_t)(i + 1) };
 		struct engine_config c = {
 			.connections_max = CONNS, .paths_max = PATHS + 1, .memory_max = MEMORY, .checksum = how & 2,
 			.fastclose = how & 4 ? FASTCLOSE_ACK : FASTCLOSE_RST, .form = y->plain ? SEGMENT_PLAIN : SEGMENT_SEALED,
-			.gateway = i == B, .announce = how & 8, .facts = how & 16 ? 8 : 0, .counters = &y->end[i].counters,
+			.gateway = i == B, .facts = how & 16 ? 8 : 0, .counters = &y->end[i].counters,
 			.uperf_timeout_ms = how & 32 ? 400 : 0, .user_timeout_ms = how & 64 ? 5000 : 0,
 		};
 

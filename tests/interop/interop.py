@@ -126,15 +126,15 @@ class Lab:
                            stdout=subprocess.PIPE, text=True, check=False)
         return json.loads(r.stdout) if r.returncode == 0 else None
 
-    def start(self, paths, transport, forward=PORT):
+    def start(self, paths, transport, listen, forward=PORT):
         links = [{"name": f"u{n}", "interface": f"u{n}", **({"backup": True} if n in transport.get("backup", ()) else {})}
                  for n in range(1, paths + 1)]
         transport = {k: v for k, v in transport.items() if k != "backup"}
         config = {
             "client": {"socket": f"{LAB}/p.sock", "paths": links},
             "plain": {"connect": [{"to": "10.9.0.0/16"}, {"to": "fd09::/16"}],
-                      "listen": [{"address": f"0.0.0.0:{LISTEN}", "forward": f"127.0.0.1:{forward}"},
-                                 {"address": f"[::]:{LISTEN}", "forward": f"[::1]:{forward}"}]},
+                      "listen": [{"forward": f"{'[::1]' if '[' in one['address'] else '127.0.0.1'}:{forward}", **one}
+                                 for one in listen]},
             "transport": transport, "status": {"socket": f"{LAB}/p.status"}}
         with open(f"{LAB}/p.json", "w", encoding="utf-8") as f:
             json.dump(config, f)
@@ -177,9 +177,10 @@ class Lab:
 class Case:
     """What one case sees: its lab, counters since it began, and what it lets happen."""
 
-    def __init__(self, lab, paths=1, six=False, server=False, checksum=False, transport=None):
+    def __init__(self, lab, paths=1, six=False, server=False, checksum=False, transport=None, listen=None):
         self.lab, self.paths, self.six, self.server, self.checksum = lab, paths, six, server, checksum
         self.transport = dict(transport or {}, checksum=checksum)
+        self.listen = listen or [{"address": f"0.0.0.0:{LISTEN}"}, {"address": f"[::]:{LISTEN}"}]
         self.allowed, self.unequal, self.notes = set(), set(), []
         self.k = self.p = None
         self.background = []
@@ -192,7 +193,7 @@ class Case:
         run("k", "sysctl", "-qw", f"net.mptcp.checksum_enabled={int(self.checksum)}", "net.mptcp.blackhole_timeout=0",
             "net.mptcp.allow_join_initial_addr_port=1")
         self.before = lab.kernel()
-        lab.start(1 if self.server else self.paths, self.transport)
+        lab.start(1 if self.server else self.paths, self.transport, self.listen)
         if self.server:
             for n in range(2, self.paths + 1):
                 self.endpoint(n, "subflow")
@@ -213,9 +214,9 @@ class Case:
             return run("k", *PEER, *(["--mptcp"] if mptcp else []), verb, addr("p", 1, self.six), LISTEN, n, must=must, timeout=timeout)
         return self.lab.shim(*PEER, verb, addr("k", 1, self.six), PORT, n, must=must, timeout=timeout)
 
-    def hold(self, n=100000):
+    def hold(self, n=100000, to=None):
         """A connection that stays: gets n bytes; each more() n more."""
-        words = ([*inside("k", *PEER, "--mptcp", "hold", addr("p", 1, self.six), LISTEN, n)] if self.server else
+        words = ([*inside("k", *PEER, "--mptcp", "hold", to or addr("p", 1, self.six), LISTEN, n)] if self.server else
                  [*inside("p", "env", f"PLAIT_SOCKET={LAB}/p.sock", f"{B}/plait", "run", "--", *PEER, "hold",
                           addr("k", 1, self.six), PORT, n)])
         p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -396,6 +397,55 @@ def no_join_here(c):
     subflows = c.lab.status("/v1/connections")["connections"][0]["subflows"]
     remotes = sorted(s["remote"].rpartition(":")[0] for s in subflows)
     check(f"joins go to the announced address alone: {remotes}", remotes == [addr("k", 1), addr("k", 2)])
+    c.let_go(p)
+
+
+@case("server: plain.listen announces its addresses, the kernel joins each; one that goes is withdrawn", server=True, short=True,
+      listen=[{"address": f"0.0.0.0:{LISTEN}", "announce": True}])
+def announce(c):
+    p = c.hold()
+    c.seen(kernel="EchoAddTx", least=PATHS - 1)
+    c.seen(ours="MPJoinSynRx", least=PATHS - 1)
+    c.more(p)
+    gone = ("ip", "addr", "del", addr("p", 2), "peer", addr("k", 2), "dev", "u2")
+    run("p", *gone)
+    try:
+        c.seen(kernel="RmAddr")
+        c.more(p)
+    finally:
+        run("p", *("add" if w == "del" else w for w in gone))
+        run("p", "ip", "route", "replace", "10.9.0.0/16", "dev", "u2", "metric", 102)
+    # What comes back is told again, and joined again.
+    c.seen(kernel="EchoAddTx", least=PATHS)
+    c.seen(ours="MPJoinSynRx", least=PATHS)
+    c.differ("RmAddr")  # sent three times, since nothing answers it
+    c.more(p)
+    c.let_go(p)
+
+
+@case("server: IPv6 addresses are announced on an IPv4 connection, and joined", server=True,
+      listen=[{"address": f"10.9.1.1:{LISTEN}", "forward": f"127.0.0.1:{PORT}"},
+              {"address": f"[{addr('p', 2, True)}]:{LISTEN}", "forward": f"127.0.0.1:{PORT}", "announce": True}])
+def announce_six(c):
+    p = c.hold(to="::ffff:10.9.1.1")  # a socket of AF_INET the kernel would not add IPv6 to
+    c.seen(ours="MPJoinSynRx")
+    remotes = run("k", "ss", "-Htn", "dst", f"[{addr('p', 2, True)}]")
+    check(f"the kernel's subflow goes to the IPv6 address: {remotes}", "ESTAB" in remotes)
+    c.more(p)
+    c.let_go(p)
+
+
+@case("server: we say C (no joins to the first address) and announce another, with a port", paths=2, server=True,
+      listen=[{"address": f"10.9.1.1:{LISTEN}", "joins": False}, {"address": f"10.9.2.1:{LISTEN + 1}", "announce": True}])
+def our_no_joins(c):
+    p = c.hold()
+    c.seen(ours="MPJoinSynRx")
+    c.more(p)
+    subflows = c.lab.status("/v1/connections")["connections"][0]["subflows"]
+    locals_ = sorted({s["local"] for s in subflows})
+    check(f"joins come to the announced address alone: {locals_}", locals_ == [f"10.9.1.1:{LISTEN}", f"10.9.2.1:{LISTEN + 1}"])
+    at_first = sum(s["local"] == f"10.9.1.1:{LISTEN}" for s in subflows)
+    check(f"one subflow at the first address: {at_first}", at_first == 1)
     c.let_go(p)
 
 
@@ -715,7 +765,7 @@ def curl_listen(c):
     before = [int(n) for n in re.findall(r"in packets=(\d+)", c.lab.x("stat"))[:2]]
     nginx(c, "p", [f"127.0.0.1:{PORT + 1}"], False)
     c.lab.stop()
-    c.lab.start(1, c.transport, forward=PORT + 1)
+    c.lab.start(1, c.transport, c.listen, forward=PORT + 1)
     run("k", "mptcpize", "run", "curl", "-sS", "--max-time", "60", "-o", f"{LAB}/got", f"http://{addr('p', 1)}:{LISTEN}/file")
     check("the file is whole", sha_of(f"{LAB}/got") == want(20000000).split()[1])
     c.seen(kernel="MPJoinSynAckRx")

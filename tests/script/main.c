@@ -189,7 +189,9 @@ static void set(char *rest)
 	else if (!strcmp(what, "read"))
 		w.auto_read = !strcmp(to, "auto");
 	else if (!strcmp(what, "announce"))
-		w.config.announce = on(to);
+		w.announce = on(to);
+	else if (!strcmp(what, "no_joins"))
+		w.no_joins = on(to);
 	else if (!strcmp(what, "family"))
 		w.path_family = (uint8_t)number(to);
 	else if (!strcmp(what, "congestion"))
@@ -515,7 +517,7 @@ static void call_path(char *rest)
 		.kind = EV_PATH,
 		.path = {
 			.path = p, .state = PATH_UP, .may_initiate = !w.server, .addr_id = (uint8_t)p, .mtu_payload = w.mtu,
-			.local = path_address(p), .name = "path",
+			.local = path_address(p), .announce = w.announce, .no_joins = w.no_joins && p == 1, .name = "path",
 		},
 	};
 	char *what;
@@ -537,6 +539,8 @@ static void call_path(char *rest)
 			ev.path.peer_long_prio = true;
 		else if (!strcmp(what, "passive"))
 			ev.path.may_initiate = false;
+		else if (!strcmp(what, "service"))
+			ev.path.service = (uint8_t)number_needed(&rest, "service");
 		else if (!strcmp(what, "id"))
 			ev.path.addr_id = (uint8_t)number_needed(&rest, "id");
 		else if (!strcmp(what, "mtu"))

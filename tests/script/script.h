@@ -134,6 +134,7 @@ struct world {
 	struct engine_config config;
 	struct counters counters;
 	bool server, auto_read, trace;
+	bool announce, no_joins; /* of the paths; the latter of path 1 */
 	usec_t now, tolerance;      /* now: since the start, 0 */
 	unsigned paths;
 	bool path_was_up[PATHS];

@@ -37,7 +37,7 @@ void world_start(void)
 			.kind = EV_PATH,
 			.path = {
 				.path = p, .state = PATH_UP, .may_initiate = !w.server, .addr_id = (uint8_t)p, .mtu_payload = w.mtu,
-				.local = path_address(p), .name = "path",
+				.local = path_address(p), .announce = w.announce, .no_joins = w.no_joins && p == 1, .name = "path",
 			},
 		};
 

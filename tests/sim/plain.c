@@ -57,6 +57,8 @@ void plain_tell_path(struct host *h, path_id id, bool gone)
 	ev.path.addr_id = (uint8_t)(1 + id);
 	ev.path.mtu_payload = (uint16_t)(v->mtu - PLAIN_OVERHEAD);
 	ev.path.local = server ? server_address(id) : client_address(h->number - 1, id);
+	ev.path.announce = server && w->plan->announce && !(w->plan->no_joins && id == 0);
+	ev.path.no_joins = server && w->plan->no_joins && id == 0;
 	ev.path.name = name;
 	TRACE(w, "%s path %s is %s%s, mtu %u", world_host_name(h->number), name, v->state == PATH_UP ? "up" : "down",
 	      gone ? " and gone" : "", v->mtu);

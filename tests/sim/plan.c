@@ -239,8 +239,8 @@ static void make_plain(struct plan *p, struct rnd *r)
 {
 	p->client_engine.form = p->gateway_engine.form = SEGMENT_PLAIN;
 	p->server_addresses = (unsigned)rnd_range(r, 1, 2);
-	p->gateway_engine.announce = rnd_percent(r, 50);
-	p->client_engine.announce = rnd_percent(r, 30);
+	p->announce = rnd_percent(r, 50);
+	p->no_joins = rnd_percent(r, 30) && p->announce && p->server_addresses > 1;
 	/* Nobody probes: whether a connection lives through a fault is a matter of its retransmission timers. */
 	p->lenient = p->faults > 0;
 	for (unsigned c = 0; c < p->clients; c++)

@@ -68,6 +68,7 @@ struct plan {
 	bool hostile;            /* flipped bits are delivered: only safety is asked for, not content */
 	bool lenient;            /* plain form: a stream may fall back to one path and end with it; its bytes must be right */
 	unsigned server_addresses; /* plain form */
+	bool announce, no_joins;   /* of the server: ADD_ADDR of all, but with flag C not of the first */
 	usec_t batch_us;         /* the host handles what came in this time together */
 	bool heard_is_up;        /* the host takes a path for well when it hears anything on it, not only an answer */
 	bool event_time;         /* the host passes EV_TIME at a deadline, before asking for output */

@@ -145,7 +145,7 @@ struct conn {
 	bool plain_syn;            /* SYNs go without MP_CAPABLE now: those with it were not answered */
 	bool blackhole;            /* it was known that MPTCP does not get through there */
 	bool ever_joined;          /* a second subflow was established once: no way back to TCP */
-	bool no_joins;             /* the peer said C, RFC 8684 3.1 */
+	bool no_joins, no_joins_here; /* the peer said C, we say it: RFC 8684 3.1 */
 	bool fallen;               /* regular TCP now, for good */
 	bool failing;              /* a checksum failed and MP_FAIL went out: data from fail_dsn on is not taken */
 	bool fail_owed;            /* the next ACK carries MP_FAIL */
@@ -203,6 +203,7 @@ struct conn {
 	uint8_t burst_left;
 	uint32_t next_sub_id;
 	struct sub *last_rcv;      /* newest input came on it: window updates go there */
+	uint8_t service;           /* of the path it began on: whose addresses the peer is told */
 	uint64_t announced;        /* bit n: the path of address id n + 1 has been announced (pm.c) */
 	usec_t join_us;            /* pm looks for paths to join then */
 	struct join_retry retry[CONN_RETRY_PATHS];

@@ -180,6 +180,17 @@ static void refuse(struct engine *e, path_id path, const struct segment *seg, en
 	engine_raw(e, path, &rst);
 }
 
+/* In plain form the destination is the address it came to. */
+static void began_on(struct conn *c, path_id path, const struct segment *syn)
+{
+	const struct path *p = &c->engine->paths[path];
+
+	c->service = p->service;
+	c->no_joins_here = p->no_joins;
+	c->destination = p->local;
+	c->destination.port = syn->dst_port;
+}
+
 /* A SYN with MP_CAPABLE: a connection begins when its destination could be dialled. */
 static void accept_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *mpc, bool listening,
 		       usec_t now_us)
@@ -224,9 +235,9 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 			conn_free(c);
 		return;
 	}
-	c->destination = convert ? m.destination : e->paths[path].local;
-	if (!convert)
-		c->destination.port = seg->dst_port;
+	began_on(c, path, seg);
+	if (convert)
+		c->destination = m.destination;
 	c->checksum |= capable_syn_ok(mpc) && mpc->capable.flags & MPC_CHECKSUM;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
 	conn_subflow_config(c, path, &sc, now_us);
@@ -277,8 +288,7 @@ static bool accept_cookie(struct engine *e, path_id path, const struct segment *
 		conn_free(c);
 		return false;
 	}
-	c->destination = e->paths[path].local;
-	c->destination.port = seg->dst_port;
+	began_on(c, path, seg);
 	c->checksum |= mpc && mpc->capable.flags & MPC_CHECKSUM;
 	c->dialling = true;
 	c->tell = TELL_DIAL;

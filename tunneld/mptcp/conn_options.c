@@ -47,7 +47,8 @@ void conn_options_handshake(const struct sub *s, struct segment *seg)
 			return;
 		opt.subtype = MP_CAPABLE;
 		opt.capable.version = 1;
-		opt.capable.flags = (uint8_t)(MPC_HMAC_SHA256 | (c->checksum ? MPC_CHECKSUM : 0));
+		opt.capable.flags = (uint8_t)(MPC_HMAC_SHA256 | (c->checksum ? MPC_CHECKSUM : 0) |
+					      (c->no_joins_here ? MPC_NO_JOIN_HERE : 0));
 		opt.capable.keys = ack ? 1 : 0;
 		opt.capable.sender_key = c->local_key;
 	} else {

@@ -230,7 +230,8 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 	}
 	before = p->state;
 	p->news_wanted |= before != ev->path.state || ev->path.gone || p->backup != ev->path.backup ||
-			  p->mtu_payload != (ev->path.mtu_payload ? ev->path.mtu_payload : 1200) || p->peer_uperf != ev->path.peer_uperf;
+			  p->mtu_payload != (ev->path.mtu_payload ? ev->path.mtu_payload : 1200) || p->peer_uperf != ev->path.peer_uperf ||
+			  p->announce != ev->path.announce;
 	p->state = ev->path.gone ? PATH_DOWN : ev->path.state;
 	p->backup = ev->path.backup;
 	p->may_initiate = ev->path.may_initiate;
@@ -240,6 +241,9 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 	if (before == PATH_UP && p->state != PATH_UP)
 		p->fault_us = now_us;
 	p->addr_id = ev->path.addr_id;
+	p->service = ev->path.service;
+	p->announce = ev->path.announce;
+	p->no_joins = ev->path.no_joins;
 	p->mtu_payload = ev->path.mtu_payload ? ev->path.mtu_payload : 1200;
 	if (ev->path.rtt_us)
 		p->rtt_us = ev->path.rtt_us;

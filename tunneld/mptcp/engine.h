@@ -38,7 +38,6 @@ struct engine_config {
 	bool checksum;             /* DSS checksums wanted, RFC 8684 3.3.0 */
 	enum { FASTCLOSE_RST, FASTCLOSE_ACK } fastclose;
 	enum segment_form form;
-	bool announce;             /* tells the peer our addresses by ADD_ADDR: the local addresses of its paths, RFC 8684 3.4.1 */
 	bool gateway;              /* answers SYNs with a Convert Connect TLV */
 	uint32_t subflows_max;     /* per connection */
 	usec_t connect_timeout_us; /* a connect with no answer ends in OPEN_TIMED_OUT */
@@ -88,6 +87,13 @@ struct event {
 			uint16_t mtu_payload;  /* largest segment (header included) the path carries */
 			usec_t rtt_us;         /* from probes; 0 = unknown */
 			uint32_t cost;         /* added to the score of its subflows, backup.h */
+			/*
+			 * Where peers come to us, RFC 8684. announce: its local address is told by ADD_ADDR (3.4.1) to whoever's
+			 * connection began on a path of the same service. no_joins: one that begins on it is told not to add
+			 * subflows there (3.1, flag C).
+			 */
+			uint8_t service;
+			bool announce, no_joins;
 			bool peer_uperf, peer_long_prio; /* the peer understands the UPERF option, MP_PRIO with a Maximum RTO */
 			struct addr local, remote;
 			const char *name;      /* borrowed; copied */

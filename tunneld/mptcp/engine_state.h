@@ -27,7 +27,8 @@ struct path {
 	bool used, backup, may_initiate, probe_wanted;
 	enum path_state state;
 	peer_id peer;
-	uint8_t addr_id;
+	uint8_t addr_id, service;
+	bool announce, no_joins;
 	uint16_t mtu_payload;
 	usec_t rtt_us;
 	bool peer_uperf, peer_long_prio; /* what the peer understands */

@@ -272,13 +272,14 @@ void pm_announce(struct conn *c, usec_t now_us)
 	struct engine *e = c->engine;
 
 	/* The side that joins needs to tell nobody. RFC 8684 3.2: and no join, so no address either, before the peer has our key. */
-	if (!e->config.announce || c->client || !c->fully || c->fallen || c->orphan)
+	if (c->client || !c->fully || c->fallen || c->orphan)
 		return;
 	for (path_id id = e->peers[c->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
 		const struct path *p = &e->paths[id];
 		struct mptcp_option opt = { .subtype = ADD_ADDR };
 
-		if (p->state != PATH_UP || !p->addr_id || !p->local.family || known_to_peer(c, id, p->addr_id))
+		if (!p->announce || p->service != c->service || p->state != PATH_UP || !p->addr_id || !p->local.family ||
+		    known_to_peer(c, id, p->addr_id))
 			continue;
 		opt.add_addr.addr_id = p->addr_id;
 		opt.add_addr.addr = p->local;
@@ -417,11 +418,11 @@ void pm_path_event(struct engine *e, path_id id, enum path_state before, bool go
 	}
 	/* Up, or still up: for the subflows that were in doubt it is the answer to their probe. */
 	path_up(e, id, before, now_us);
-	if (before != PATH_UP)
-		for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next) {
+	for (struct conn *c = before != PATH_UP || p->announce ? e->peers[p->peer].conns : NULL; c; c = c->peer_next) {
+		if (before != PATH_UP)
 			pm_signal_forget(c, p->addr_id);
-			pm_announce(c, now_us);
-		}
+		pm_announce(c, now_us);
+	}
 	if (before == PATH_UP || !p->may_initiate)
 		return;
 	for (struct conn *c = e->peers[p->peer].conns; c; c = c->peer_next) {

@@ -86,7 +86,8 @@ void syn_cookie_answer(struct engine *e, path_id path, const struct segment *syn
 			.subtype = MP_CAPABLE,
 			.capable = {
 				.version = 1, .keys = 1, .sender_key = key_of(e, path, syn, syn->seq, tick_of(now_us)),
-				.flags = (uint8_t)(MPC_HMAC_SHA256 | (checksum ? MPC_CHECKSUM : 0)),
+				.flags = (uint8_t)(MPC_HMAC_SHA256 | (checksum ? MPC_CHECKSUM : 0) |
+						   (e->paths[path].no_joins ? MPC_NO_JOIN_HERE : 0)),
 			},
 		};
 	}

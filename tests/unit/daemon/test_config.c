@@ -217,14 +217,19 @@ static void test_status_is_for_this_machine_only(void)
 static void test_plain_needs_no_gateway_and_no_key(void)
 {
 	struct config *c = read_it("{ \"client\": {}, \"plain\": { \"connect\": [ { \"to\": \"10.1.0.0/16\" } ],"
-				   " \"listen\": [ { \"address\": \"[::]:80\", \"forward\": \"127.0.0.1:8080\" } ] } }");
+				   " \"listen\": [ { \"address\": \"[::]:80\", \"forward\": \"127.0.0.1:8080\" },"
+				   " { \"address\": \"0.0.0.0:80\", \"forward\": \"127.0.0.1:8080\", \"joins\": false },"
+				   " { \"address\": \"192.0.2.1:81\", \"forward\": \"127.0.0.1:8080\", \"announce\": true } ] } }");
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
 	CU_ASSERT_STRING_EQUAL(said, "");
 	CU_ASSERT_TRUE(c->client && c->paths_auto);
 	CU_ASSERT_EQUAL_FATAL(c->plain_connect.count, 1);
 	CU_ASSERT_EQUAL(c->plain_connect.list[0].bits, 16);
-	CU_ASSERT_EQUAL_FATAL(c->plain_listen_count, 1);
+	CU_ASSERT_EQUAL_FATAL(c->plain_listen_count, 3);
+	CU_ASSERT_TRUE(c->plain_listen[0].joins && !c->plain_listen[0].announce);
+	CU_ASSERT_TRUE(!c->plain_listen[1].joins && !c->plain_listen[1].announce);
+	CU_ASSERT_TRUE(c->plain_listen[2].joins && c->plain_listen[2].announce);
 	CU_ASSERT_EQUAL(c->plain_listen[0].address.family, 6);
 	CU_ASSERT_EQUAL(c->plain_listen[0].forward.port, 8080);
 	config_free(c);
@@ -238,6 +243,9 @@ static void test_plain_is_told_what_it_lacks(void)
 		" \"listen\": [ { \"address\": \"0.0.0.0\", \"forward\": \"127.0.0.1:80\" } ] } }",
 		"t.json: $.plain.listen[0].address: must have a port, as in 0.0.0.0:4500\n"
 		"t.json: $: has plain.connect but no client: there is nobody to connect\n");
+	refused("{ \"plain\": { \"listen\": [ { \"address\": \"0.0.0.0:8080\", \"forward\": \"127.0.0.1:80\","
+		" \"announce\": true, \"joins\": false } ] } }",
+		"t.json: $.plain.listen[0]: announces an address for joins, and wants none there\n");
 	refused("{ \"plain\": { \"connect\": [ { \"to\": \"10.1.0.0/33\" }, {} ] }, \"client\": {} }",
 		"t.json: $.plain.connect[0].to: must be an address block, as 10.0.0.0/8 or 2001:db8::/32\n"
 		"t.json: $.plain.connect[1].to: is missing\n");

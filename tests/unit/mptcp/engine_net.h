@@ -77,13 +77,15 @@ static struct addr plain_addr(int side, path_id path)
 	return (struct addr){ .family = 4, .ip = { 10, 0, (uint8_t)path, (uint8_t)(side + 1) } };
 }
 
+static bool announcing;          /* the server tells its addresses */
+
 static void path_event(struct net *n, int side, path_id path, enum path_state state, bool gone)
 {
 	struct event ev = {
 		.kind = EV_PATH,
 		.path = {
 			.path = path, .peer = 0, .state = state, .gone = gone, .may_initiate = side == 0, .addr_id = (uint8_t)(path + 1),
-			.mtu_payload = MTU, .name = path ? "two" : "one",
+			.mtu_payload = MTU, .name = path ? "two" : "one", .announce = announcing && side == 1,
 		},
 	};
 

@@ -51,16 +51,13 @@ static bool watch(struct net *n, int from, path_id path, struct segment *seg)
 	return true;
 }
 
-static void announcing(struct engine_config *g, int side) { g->announce = side == 1; }
-
 /* The server has two addresses, the client one. */
 static void begin(struct net *n, enum segment_form form, bool announce)
 {
 	add_addrs = echoes = removes = prios = rsts = signal_row = row_most = drop_echoes = 0;
 	with_dss = spoil_hmac = false;
-	tweak = announce ? announcing : NULL;
+	announcing = announce;
 	start_as(n, form, false, false, 1);
-	tweak = NULL;
 	n->box = watch;
 	path_event(n, 1, 1, PATH_UP, false);
 }
@@ -158,7 +155,7 @@ static void test_ipv6_with_a_port_goes_without_timestamps(void)
 	struct net n;
 	struct event ev = {
 		.kind = EV_PATH,
-		.path = { .path = 2, .state = PATH_UP, .addr_id = 9, .mtu_payload = MTU,
+		.path = { .path = 2, .state = PATH_UP, .addr_id = 9, .announce = true, .mtu_payload = MTU,
 			  .local = { .family = 6, .ip = { 0x20, 1, 0xd, 0xb8, [15] = 7 }, .port = 8080 } },
 	};
 
@@ -261,7 +258,7 @@ static void test_no_more_than_two_signals_in_a_row(void)
 	for (path_id p = 1; p < 4; p++) {
 		struct event ev = {
 			.kind = EV_PATH,
-			.path = { .path = p, .state = PATH_UP, .addr_id = (uint8_t)(p + 1), .mtu_payload = MTU,
+			.path = { .path = p, .state = PATH_UP, .addr_id = (uint8_t)(p + 1), .announce = true, .mtu_payload = MTU,
 				  .local = { .family = 4, .ip = { 203, 0, 113, (uint8_t)p } } },
 		};
 
