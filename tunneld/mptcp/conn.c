@@ -148,15 +148,15 @@ uint16_t conn_path_mss(struct engine *e, path_id path)
 	return (uint16_t)(p && p->mtu_payload > header + 100 ? p->mtu_payload - header : 1100);
 }
 
-void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out, usec_t now_us)
+void conn_subflow_config(const struct sub *s, struct subflow_config *out, usec_t now_us)
 {
-	struct engine *e = c->engine;
-	const struct path *p = engine_path(e, path);
+	struct engine *e = s->conn->engine;
+	const struct path *p = engine_path(e, s->path);
 	usec_t rtt = p ? p->rtt_us : 0, limit_us = e->config.uperf_timeout_ms * USEC_PER_MS;
 
 	*out = (struct subflow_config){
-		.cc = e->cc, .cc_group = &c->cc_group, .authentic = e->config.form == SEGMENT_SEALED,
-		.mss = conn_path_mss(e, path),
+		.cc = e->cc, .cc_group = &s->conn->cc_group, .authentic = e->config.form == SEGMENT_SEALED,
+		.mss = conn_path_mss(e, s->path),
 		.rcv_wscale = CONN_RCV_WSCALE,
 		.timestamps = e->config.form == SEGMENT_PLAIN, .probe_mtu = e->config.form == SEGMENT_PLAIN,
 		/* The limit is to be reached by a timeout, not from birth. */
@@ -170,7 +170,9 @@ void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *ou
 		.time_wait_us = e->config.form == SEGMENT_SEALED ? SEALED_TIME_WAIT_US : PLAIN_TIME_WAIT_US,
 		.counters = e->counters,
 	};
-	out->rate_hint = path_rate_hint(e, path, now_us, &out->rate_rtt_us);
+	if (out->timestamps)
+		out->ts_offset = pm_ts_offset(e, s->path, s->local_port, &s->remote);
+	out->rate_hint = path_rate_hint(e, s->path, now_us, &out->rate_rtt_us);
 }
 
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port)

@@ -247,7 +247,7 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient);
 void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bool transient, const struct mptcp_option *first);
 void conn_sub_free(struct sub *s);
-void conn_subflow_config(struct conn *c, path_id path, struct subflow_config *out, usec_t now_us);
+void conn_subflow_config(const struct sub *s, struct subflow_config *out, usec_t now_us);
 /* Largest payload and options of one segment on that path. */
 uint16_t conn_path_mss(struct engine *e, path_id path);
 bool conn_path_backup(const struct conn *c, path_id path); /* by configuration, or another one is wished for */

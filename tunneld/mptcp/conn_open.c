@@ -240,7 +240,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 		c->destination = m.destination;
 	c->checksum |= capable_syn_ok(mpc) && mpc->capable.flags & MPC_CHECKSUM;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
-	conn_subflow_config(c, path, &sc, now_us);
+	conn_subflow_config(s, &sc, now_us);
 	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
 		conn_free(c);
 		return;
@@ -283,7 +283,7 @@ static bool accept_cookie(struct engine *e, path_id path, const struct segment *
 		return false;
 	s = conn_sub_new(c, path, seg->dst_port, seg->remote, seg->src_port);
 	if (s)
-		conn_subflow_config(c, path, &sc, now_us);
+		conn_subflow_config(s, &sc, now_us);
 	if (!s || subflow_listen(&s->sf, &sc, iss, &syn, now_us) != ERR_OK || !subflow_syn_was_sent(&s->sf, now_us)) {
 		conn_free(c);
 		return false;

@@ -125,10 +125,10 @@ struct engine *engine_new(const struct engine_config *config, const uint8_t seed
 		e->slots[i].next_free = i + 1 < config->connections_max ? i + 1 : UINT32_MAX;
 	}
 	e->port_secret = engine_chance(e) | 1;
-	for (unsigned i = 0; i < sizeof e->cookie_secret / sizeof(uint64_t); i++) {
+	for (unsigned i = 0; i < sizeof e->hash_secret / sizeof(uint64_t); i++) {
 		uint64_t some = engine_chance(e);
 
-		memcpy(e->cookie_secret + i * sizeof some, &some, sizeof some);
+		memcpy(e->hash_secret + i * sizeof some, &some, sizeof some);
 	}
 	return e;
 }
@@ -358,7 +358,7 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 		conn_free(c);
 		return ERR_FULL;
 	}
-	conn_subflow_config(c, path, &sc, now_us);
+	conn_subflow_config(s, &sc, now_us);
 	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
 		conn_free(c);
 		return ERR_FULL;

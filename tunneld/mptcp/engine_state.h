@@ -101,7 +101,7 @@ struct engine {
 	uint8_t seed[32];
 	uint64_t chance_counter;
 	uint64_t port_secret;
-	uint8_t cookie_secret[16]; /* of SYN cookies */
+	uint8_t hash_secret[16]; /* of SYN cookies and timestamps; what they hash differs in length */
 	usec_t cookies_until_us;  /* an ACK may still answer one */
 	uint32_t half_open;       /* plain form: passive connections without a third ACK */
 	usec_t now_us;            /* of the newest call: what status asks about has no other */
@@ -205,6 +205,8 @@ bool pm_race(struct sub *s);
 bool pm_leads_to(const struct path *p, const struct addr *remote);
 /* 0: none is free. */
 uint16_t pm_plain_port(struct engine *e, path_id path);
+/* Where the timestamps between these two ends begin. */
+uint32_t pm_ts_offset(const struct engine *e, path_id path, uint16_t local_port, const struct addr *remote);
 void pm_port_unused(struct engine *e, path_id path, uint16_t port);
 /* The host gets the subflow's local port back, unless another subflow uses it. */
 void pm_port_release(struct sub *s);

@@ -142,7 +142,7 @@ void pm_join(struct conn *c, path_id path, const struct remote_addr *to, usec_t 
 		s->join_to = s->remote_addr_id = to->id;
 	s->local_addr_id = e->paths[path].addr_id;
 	s->local_nonce = (uint32_t)engine_chance(e);
-	conn_subflow_config(c, path, &sc, now_us);
+	conn_subflow_config(s, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
 	sc.first_segs = JOIN_FIRST_SEGS;
 	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
@@ -296,7 +296,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 	s->backup_remote = j->join.backup;
 	s->remote_nonce = j->join.nonce;
 	s->local_nonce = (uint32_t)engine_chance(e);
-	conn_subflow_config(c, path, &sc, now_us);
+	conn_subflow_config(s, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
 	sc.first_segs = JOIN_FIRST_SEGS;
 	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {

@@ -5,6 +5,7 @@
 #include "tunneld/mptcp/engine_state.h"
 
 #include <assert.h>
+#include <sodium/crypto_shorthash.h>
 #include <stdlib.h>
 
 /* From Linux's own range for such ports, and by chance: RFC 6056 3.3.1. */
@@ -13,6 +14,23 @@ enum { PORT_FIRST = 32768, PORTS = 28232, PORT_TRIES = 64 };
 bool pm_leads_to(const struct path *p, const struct addr *remote)
 {
 	return !remote || !p->local.family || p->local.family == remote->family;
+}
+
+/*
+ * RFC 7323 5.4: a start of each connection's own, which tells nothing of the others'. The same two ends get the same one again,
+ * as Linux does it: what is new between them is newer than what a TIME-WAIT remembers (RFC 6191 2).
+ */
+uint32_t pm_ts_offset(const struct engine *e, path_id path, uint16_t local_port, const struct addr *remote)
+{
+	uint8_t in[16 + 16 + 2 + 2], out[crypto_shorthash_BYTES];
+	struct wr w = wr_of(in, sizeof in);
+
+	wr_bytes(&w, e->paths[path].local.ip, 16);
+	wr_bytes(&w, remote->ip, 16);
+	wr_u16(&w, local_port);
+	wr_u16(&w, remote->port);
+	crypto_shorthash(out, in, sizeof in, e->hash_secret);
+	return be_get32(out);
 }
 
 /* --- ports --- */
@@ -127,6 +145,7 @@ bool pm_move_opening(struct sub *s, path_id path)
 		s->space = path;
 		s->local_port = port;
 		s->port_held = !e->paths[path].local.port;
+		s->sf.config.ts_offset = pm_ts_offset(e, path, port, &s->remote);
 		engine_sub_add(s);
 	}
 	return true;
@@ -151,6 +170,7 @@ void pm_new_port(struct sub *s, usec_t now_us)
 	engine_sub_remove(s);
 	pm_port_unused(e, s->path, s->local_port);
 	s->local_port = port;
+	s->sf.config.ts_offset = pm_ts_offset(e, s->path, port, &s->remote);
 	engine_sub_add(s);
 	syn_again(s, now_us);
 }

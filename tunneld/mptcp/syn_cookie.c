@@ -30,7 +30,7 @@ static uint64_t hash(const struct engine *e, path_id path, const struct addr *re
 	wr_u32(&w, client_isn.v);
 	wr_u32(&w, tick);
 	wr_u8(&w, what);
-	crypto_shorthash(out, in, sizeof in, e->cookie_secret);
+	crypto_shorthash(out, in, sizeof in, e->hash_secret);
 	r = rd_of(out, sizeof out);
 	return rd_u64(&r);
 }
@@ -52,11 +52,26 @@ static struct ssn number(const struct engine *e, path_id path, const struct segm
 		      (uint32_t)(h & ((1u << HASH_BITS) - 1)));
 }
 
+/* What the connection's timestamps will show (pm_ts_offset()), its low bits changed, and never from the future: RFC 7323 5.4. */
+static uint32_t ts_keeping(const struct engine *e, path_id path, const struct segment *syn, uint32_t kept, usec_t now_us)
+{
+	uint32_t now_ms = (uint32_t)(now_us / USEC_PER_MS), ts = (now_ms & ~((1u << TS_BITS) - 1)) | kept;
+
+	if ((int32_t)(ts - now_ms) > 0)
+		ts -= 1u << TS_BITS;
+	return ts + pm_ts_offset(e, path, syn->dst_port, syn->remote);
+}
+
+static uint32_t ts_kept(const struct engine *e, path_id path, const struct segment *ack)
+{
+	return (ack->tcp.ts_ecr - pm_ts_offset(e, path, ack->dst_port, ack->remote)) & ((1u << TS_BITS) - 1);
+}
+
 void syn_cookie_answer(struct engine *e, path_id path, const struct segment *syn, bool mptcp, bool checksum, usec_t now_us)
 {
 	const struct tcp_options *o = &syn->tcp;
 	uint16_t mss = o->has & OPT_MSS ? o->mss : 536;
-	uint32_t window = CONN_WINDOW_FIRST, now_ms = (uint32_t)(now_us / USEC_PER_MS);
+	uint32_t window = CONN_WINDOW_FIRST;
 	unsigned i = (1 << MSS_BITS) - 1;
 	struct segment a = {
 		.remote = syn->remote, .src_port = syn->dst_port, .dst_port = syn->src_port, .flags = TCP_SYN | TCP_ACK,
@@ -76,9 +91,7 @@ void syn_cookie_answer(struct engine *e, path_id path, const struct segment *syn
 		a.tcp.has |= OPT_TIMESTAMP | (o->has & (OPT_SACK_OK | OPT_WSCALE));
 		a.tcp.wscale = CONN_RCV_WSCALE;
 		a.tcp.ts_ecr = o->ts_val;
-		a.tcp.ts_val = (now_ms & ~((1u << TS_BITS) - 1)) | kept;
-		if ((int32_t)(a.tcp.ts_val - now_ms) > 0) /* never from the future: RFC 7323 5.4 */
-			a.tcp.ts_val -= 1u << TS_BITS;
+		a.tcp.ts_val = ts_keeping(e, path, syn, kept, now_us);
 	}
 	if (mptcp) {
 		a.mptcp_count = 1;
@@ -101,7 +114,7 @@ bool syn_cookie_check(struct engine *e, path_id path, const struct segment *ack,
 {
 	struct ssn client_isn = ssn_add(ack->seq, UINT32_MAX), cookie = ssn_add(ack->ack, UINT32_MAX);
 	unsigned mss = cookie.v >> HASH_BITS & ((1 << MSS_BITS) - 1);
-	uint32_t tick = tick_of(now_us), kept = ack->tcp.ts_ecr & ((1u << TS_BITS) - 1);
+	uint32_t tick = tick_of(now_us), kept = ts_kept(e, path, ack);
 
 	if (!ssn_eq(number(e, path, ack, client_isn, tick, mss), cookie) &&
 	    !ssn_eq(number(e, path, ack, client_isn, --tick, mss), cookie)) {

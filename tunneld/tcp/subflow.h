@@ -37,6 +37,7 @@ struct subflow_config {
 	bool authentic;            /* the seal vouches for every segment: RFC 5961's guard against guessed RSTs is not needed */
 	bool probe_mtu;            /* RFC 8899: plain form; the host does it for sealed paths */
 	bool timestamps;           /* offer RFC 7323 timestamps (plain form; the seal replaces PAWS) */
+	uint32_t ts_offset;        /* added to the clock in them, ms: nobody learns from them how long this host is up */
 	usec_t rto_min_us, rto_max_us, rto_initial_us;
 	usec_t delayed_ack_us;     /* at most 500 ms, RFC 9293 3.8.6.3 */
 	uint8_t syn_retries;       /* SYN or SYN/ACK resends before giving up */

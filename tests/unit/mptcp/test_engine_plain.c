@@ -171,6 +171,77 @@ static void test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out(void)
 	stop(&n);
 }
 
+/* A SYN with everything a cookie keeps in the timestamp, from a port of one client; the SYN/ACK's timestamp, and its number. */
+static uint32_t syn_at(struct net *n, uint16_t port, uint32_t *seq)
+{
+	/* MSS 1460, SACK, timestamp 9, window scale 7 */
+	uint8_t syn[32] = { 0xa0, TCP_SYN, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7 };
+	struct event ev = {
+		.kind = EV_SEGMENT,
+		.segment = {
+			.bytes = syn, .len = sizeof syn, .local_port = 80, .listening = true,
+			.remote = { .family = 4, .ip = { 203, 0, 113, 5 }, .port = port },
+		},
+	};
+	struct action a;
+
+	CU_ASSERT_EQUAL(engine_input(n->side[1].e, &ev, n->now), ERR_OK);
+	do {
+		CU_ASSERT_TRUE_FATAL(engine_output(n->side[1].e, &a, n->now));
+	} while (a.kind != ACT_SEND);
+	*seq = be_get32(a.send.bytes + 4);
+	CU_ASSERT_EQUAL_FATAL(a.send.bytes[18], 8);
+	CU_ASSERT_EQUAL(be_get32(a.send.bytes + 24), 9);
+	return be_get32(a.send.bytes + 20);
+}
+
+/* RFC 7323 5.4: no clock of the host is seen, two connections' have nothing to do with each other, and one's never goes back. */
+static void test_timestamps_tell_nothing_of_other_connections(void)
+{
+	struct net n;
+	struct event ev = { .kind = EV_SEGMENT, .segment = { .local_port = 80, .listening = true } };
+	struct subflow_info info;
+	uint32_t seq, one, two, later;
+	struct action a;
+	conn_id accepted = 0;
+	uint8_t ack[24] = { 0x80, TCP_ACK, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 8, 10, 0, 0, 0, 11 };
+
+	plain(&n, 1);
+	for (uint32_t i = 0; i < 2; i++)
+		syn_from(&n, i);
+	while (engine_output(n.side[1].e, &a, n.now))
+		; /* the two that are kept are dialled; from here on cookies answer */
+	one = syn_at(&n, 1111, &seq);
+	two = syn_at(&n, 2222, &seq);
+	CU_ASSERT_TRUE(one - two > 10000 && two - one > 10000);
+	CU_ASSERT_TRUE(one - (uint32_t)(n.now / MS) > 10000 && (uint32_t)(n.now / MS) - one > 10000);
+	n.now += 500 * MS;
+	later = syn_at(&n, 1111, &seq);
+	CU_ASSERT_TRUE(later - one >= 400 && later - one <= 600);
+
+	/* The third ACK: what was kept in the timestamp is found again, and what the connection sends is not older. */
+	be_put32(ack + 8, seq + 1);
+	be_put32(ack + 18, later);
+	ev.segment.bytes = ack;
+	ev.segment.len = sizeof ack;
+	ev.segment.remote = (struct addr){ .family = 4, .ip = { 203, 0, 113, 5 }, .port = 1111 };
+	CU_ASSERT_EQUAL(engine_input(n.side[1].e, &ev, n.now), ERR_OK);
+	CU_ASSERT_EQUAL(n.side[1].counters.v[CNT_SynCookieRx], 1);
+	while (engine_output(n.side[1].e, &a, n.now))
+		if (a.kind == ACT_DIAL)
+			accepted = a.conn;
+	CU_ASSERT_EQUAL_FATAL(engine_subflow_info(n.side[1].e, accepted, 0, &info), ERR_OK);
+	{
+		const struct sub *s = engine_conn_of_host(n.side[1].e, accepted)->subs[0];
+
+		CU_ASSERT_TRUE(s->sf.sack_ok);
+		CU_ASSERT_EQUAL(s->sf.snd_wscale, 7);
+		CU_ASSERT_TRUE((int32_t)((uint32_t)(n.now / MS) + s->sf.config.ts_offset - later) >= 0);
+		CU_ASSERT_EQUAL(s->sf.config.ts_offset, pm_ts_offset(n.side[1].e, 0, 80, &ev.segment.remote));
+	}
+	stop(&n);
+}
+
 static void test_a_cookie_is_for_one_address_and_one_time(void)
 {
 	struct net n;
@@ -254,4 +325,5 @@ UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joi
 	  T(test_a_port_that_is_taken_is_replaced_and_never_given_back),
 	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is),
 	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time),
+	  T(test_timestamps_tell_nothing_of_other_connections),
 	  T(test_a_path_in_doubt_keeps_the_size_that_was_found), T(test_a_key_whose_token_is_taken_is_drawn_anew))

@@ -206,6 +206,24 @@ static void test_timestamps_are_echoed_and_old_ones_refused(void)
 	CU_ASSERT_TRUE(t.f.payload);
 }
 
+static void test_timestamps_begin_where_the_owner_says_and_wrap(void)
+{
+	TALK(t);
+	struct subflow_config c = talk_config(&t);
+	struct tcp_options o = { .has = OPT_MSS | OPT_SACK_OK | OPT_TIMESTAMP, .mss = 1400, .ts_val = 7000 };
+
+	c.timestamps = true;
+	c.ts_offset = UINT32_MAX;
+	CU_ASSERT_EQUAL(subflow_connect(&t.sf, &c, ssn_of(OUR_ISS), 0), ERR_OK);
+	talk_out(&t);
+	CU_ASSERT_EQUAL(t.out.tcp.ts_val, UINT32_MAX);
+	t.now += 3 * USEC_PER_MS;
+	talk_in_full(&t, TCP_SYN | TCP_ACK, 0, 1, 0, 60000, &o);
+	CU_ASSERT_EQUAL(talk_out(&t), SF_WANT_CONTROL);
+	CU_ASSERT_EQUAL(t.out.tcp.ts_val, 2); /* RFC 7323 5.4: a step a millisecond */
+	CU_ASSERT_EQUAL(t.out.tcp.ts_ecr, 7000);
+}
+
 static void test_the_first_of_what_an_ack_covers_is_echoed(void)
 {
 	TALK(t);
@@ -291,6 +309,7 @@ UNIT_MAIN("subflow_output",
 	T(test_what_is_lost_goes_before_what_is_new),
 	T(test_recovery_sends_in_proportion),
 	T(test_timestamps_are_echoed_and_old_ones_refused),
+	  T(test_timestamps_begin_where_the_owner_says_and_wrap),
 	T(test_the_first_of_what_an_ack_covers_is_echoed),
 	T(test_what_answers_another_handshake_is_reset),
 	T(test_both_may_open_at_once),
