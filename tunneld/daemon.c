@@ -138,13 +138,14 @@ static void on_idle(void *owner)
 	net_time(d);
 	flow_time(d);
 	fault_time(d);
+	plain_listen_time(d);
 	more = drain(d);
 	d->connects_this_turn = 0;
 	tell(d);
 	next = usec_min(engine_deadline(d->engine), usec_min(net_deadline(d), d->waiting_deadline_us));
 	if (d->plain_engine)
 		next = usec_min(next, engine_deadline(d->plain_engine));
-	next = usec_min(next, fault_deadline(d));
+	next = usec_min(next, usec_min(fault_deadline(d), plain_deadline(d)));
 	if (!d->worker)
 		next = usec_min(next, events_deadline(d->events));
 	if (d->ending && !ended(d))
@@ -159,7 +160,7 @@ static void on_time(void *owner)
 
 /* --- peers --- */
 
-static bool peer_add(struct daemon *d, enum peer_kind kind, const char *name, const uint8_t key[KEY_SIZE])
+bool daemon_peer_add(struct daemon *d, enum peer_kind kind, const char *name, const uint8_t key[KEY_SIZE])
 {
 	seal_peer peer;
 	enum err err = seal_peer_add(d->seal, key, &peer);
@@ -176,14 +177,6 @@ static bool peer_add(struct daemon *d, enum peer_kind kind, const char *name, co
 	strcpy(p->name, name);
 	memcpy(p->public_key, key, KEY_SIZE);
 	return true;
-}
-
-static bool has_client(const struct config *c, const uint8_t key[KEY_SIZE])
-{
-	for (size_t i = 0; i < c->client_count; i++)
-		if (!memcmp(c->clients[i].public_key, key, KEY_SIZE))
-			return true;
-	return false;
 }
 
 /* --- signals --- */
@@ -223,7 +216,7 @@ static void on_end_signal(void *owner, int signal)
 	daemon_end(owner);
 }
 
-static void use_egress(struct daemon *d)
+void daemon_use_egress(struct daemon *d)
 {
 	d->egress.allow = d->config->egress_allow.list;
 	d->egress.allow_count = d->config->egress_allow.count;
@@ -231,80 +224,9 @@ static void use_egress(struct daemon *d)
 	d->egress.deny_count = d->config->egress_deny.count;
 }
 
-#define SWAP(type, a, b) do { type swap_ = (a); (a) = (b); (b) = swap_; } while (0)
-
-static bool is_mine(const struct daemon *d, const struct config_client_key *c)
+bool daemon_serves(const struct daemon *d, const struct config_client_key *c)
 {
 	return seal_worker_of(d->seal, c->public_key) == d->worker;
-}
-
-static void reload_clients(struct daemon *d, const struct config *new, unsigned *added, unsigned *removed)
-{
-	for (peer_id peer = 0; peer < d->peers_max; peer++) {
-		struct peer *p = &d->peers[peer];
-
-		if (p->kind != PEER_CLIENT || has_client(new, p->public_key))
-			continue;
-		log_line(LOG_INFO, "client %s removed", p->name);
-		flow_abort_peer(d, peer);
-		(void)drain(d); /* their last words, while there is a key for them */
-		net_peer_gone(d, peer, false);
-		seal_peer_remove(d->seal, peer);
-		p->kind = PEER_NONE;
-		++*removed;
-	}
-	for (size_t i = 0; i < new->client_count; i++) {
-		struct peer *known = NULL;
-
-		if (!is_mine(d, &new->clients[i]))
-			continue;
-		for (peer_id peer = 0; peer < d->peers_max && !known; peer++)
-			if (d->peers[peer].kind == PEER_CLIENT &&
-			    !memcmp(d->peers[peer].public_key, new->clients[i].public_key, KEY_SIZE))
-				known = &d->peers[peer];
-		if (known)
-			strcpy(known->name, new->clients[i].name);
-		else if (peer_add(d, PEER_CLIENT, new->clients[i].name, new->clients[i].public_key))
-			++*added;
-	}
-}
-
-/* Clients, egress and bypass are taken anew; a client that stays does not notice. The rest needs a restart. */
-static void on_reload_signal(void *owner, int signal)
-{
-	struct daemon *d = owner, *w;
-	struct config *old = d->config, *new = config_read(d->file, stderr);
-	unsigned added = 0, removed = 0;
-
-	(void)signal;
-	if (!new) {
-		log_line(LOG_ERROR, "the new config is refused (see above); the old one stays");
-		return;
-	}
-	if (new->gateway != old->gateway || new->client != old->client) {
-		log_line(LOG_ERROR, "a role comes or goes by a restart only; the old config stays");
-		config_free(new);
-		return;
-	}
-	for (w = d; w; w = w->next)
-		worker_enter(w);
-	for (w = d; w; w = w->next)
-		reload_clients(w, new, &added, &removed);
-	SWAP(struct config_client_key *, old->clients, new->clients);
-	SWAP(size_t, old->client_count, new->client_count);
-	SWAP(struct config_cidrs, old->egress_allow, new->egress_allow);
-	SWAP(struct config_cidrs, old->egress_deny, new->egress_deny);
-	SWAP(struct config_cidrs, old->bypass, new->bypass);
-	if (old->plain_connect.count && new->plain_connect.count)
-		SWAP(struct config_cidrs, old->plain_connect, new->plain_connect);
-	for (w = d; w; w = w->next) {
-		use_egress(w);
-		worker_leave(w);
-	}
-	if (d->park)
-		park_set_bypass(d->park, old->bypass.list, old->bypass.count);
-	config_free(new);
-	log_line(LOG_INFO, "reloaded: %u clients added, %u removed; egress and bypass as in the file", added, removed);
 }
 
 /* --- life --- */
@@ -383,10 +305,10 @@ static int open_one(struct daemon *d)
 		return 1;
 	}
 	for (size_t i = 0; i < c->gateway_count && !d->worker; i++)
-		if (!peer_add(d, PEER_GATEWAY, c->gateways[i].name, c->gateways[i].public_key))
+		if (!daemon_peer_add(d, PEER_GATEWAY, c->gateways[i].name, c->gateways[i].public_key))
 			return 1;
 	for (size_t i = 0; i < c->client_count; i++)
-		if (is_mine(d, &c->clients[i]) && !peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
+		if (daemon_serves(d, &c->clients[i]) && !daemon_peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
 			return 1;
 	d->engine = engine_open(d, SEGMENT_SEALED,
 				d->peers_max * PATHS_PER_PEER < PATHS_MAX ? d->peers_max * PATHS_PER_PEER : PATHS_MAX, c->gateway);
@@ -403,7 +325,7 @@ static int open_one(struct daemon *d)
 		return 1;
 	}
 	d->egress.counters = &d->counters;
-	use_egress(d);
+	daemon_use_egress(d);
 	if (flow_open_all(d) || net_open(d) || (!d->worker && plain_open(d)))
 		return 1;
 	loop_on_idle(d->loop, on_idle, d);
@@ -425,7 +347,7 @@ static int open_all(struct daemon *d)
 	}
 	loop_on_signal(d->loop, SIGTERM, on_end_signal, d);
 	loop_on_signal(d->loop, SIGINT, on_end_signal, d);
-	loop_on_signal(d->loop, SIGHUP, on_reload_signal, d);
+	loop_on_signal(d->loop, SIGHUP, daemon_reload, d);
 	return worker_run_all(d);
 }
 

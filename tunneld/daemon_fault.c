@@ -409,8 +409,11 @@ static void gone(struct daemon *d, struct path_end *e)
 	uint8_t cause;
 	const char *why;
 
-	/* A client's path at its gateway goes because the client says so or is silent for long: no fault of ours to tell. */
-	if (e->initiator && !d->ending) {
+	/*
+	 * A client's path at its gateway goes because the client says so or is silent for long: no fault of ours to tell. Nor is
+	 * one that is not wanted any more.
+	 */
+	if (e->initiator && !d->ending && paths_is_configured(d->paths, e)) {
 		why = why_gone(d, e, &source, &cause);
 		x = of_path(d, source, e);
 		x.cause = cause;

@@ -506,6 +506,12 @@ int net_open(struct daemon *d)
 	return 0;
 }
 
+void net_reload(struct daemon *d)
+{
+	paths_set_links(d->paths, d->config->paths_auto, d->config->paths, d->config->path_count);
+	d->interfaces_changed = true;
+}
+
 void net_close(struct daemon *d)
 {
 	ifaddrs_watch_close(&d->ifaddrs_watch);

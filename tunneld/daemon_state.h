@@ -133,8 +133,14 @@ struct daemon {
 
 /* --- daemon.c --- */
 void daemon_end(struct daemon *d);
+bool daemon_peer_add(struct daemon *d, enum peer_kind kind, const char *name, const uint8_t key[KEY_SIZE]); /* false: it says why */
+bool daemon_serves(const struct daemon *d, const struct config_client_key *c); /* or is it another worker's? */
+void daemon_use_egress(struct daemon *d); /* that of d->config */
 /* What the engine wants now, without waiting for the end of the loop's turn. Not from inside flow_action(). */
 void daemon_send(struct daemon *d);
+
+/* --- daemon_reload.c --- */
+void daemon_reload(void *owner, int signal); /* SIGHUP; owner is the first worker */
 
 /* --- daemon_worker.c --- */
 int worker_open_all(struct daemon *d, int (*open)(struct daemon *w)); /* d is the first. 0, or 1 with the reason on stderr */
@@ -153,6 +159,7 @@ void worker_ended(struct daemon *w);
 /* --- daemon_net.c: datagrams, sessions, paths --- */
 int net_open(struct daemon *d); /* 0, or 1 with the reason on stderr */
 void net_close(struct daemon *d);
+void net_reload(struct daemon *d); /* client.paths of d->config have changed */
 /* Handshakes, probes and what they led to. */
 void net_time(struct daemon *d);
 usec_t net_deadline(const struct daemon *d);
@@ -164,11 +171,15 @@ bool net_gateway(struct daemon *d, peer_id *out);
 bool net_any_path(struct daemon *d);
 void net_peer_gone(struct daemon *d, peer_id peer, bool tell);
 
-/* --- daemon_plain.c: the plain encapsulation --- */
+/* --- daemon_plain*.c: the plain encapsulation --- */
 enum { PLAIN_PATHS_MAX = 64 };
 int plain_open(struct daemon *d); /* 0, or 1 with the reason on stderr */
 void plain_close(struct daemon *d);
-void plain_refresh(struct daemon *d); /* interfaces or addresses have changed */
+void plain_refresh(struct daemon *d); /* interfaces, addresses or client.paths have changed */
+void plain_reload(struct daemon *d);  /* d->config has changed: its listeners */
+/* Closes listeners that the config names no more, once they carry no subflow. */
+void plain_listen_time(struct daemon *d);
+usec_t plain_deadline(const struct daemon *d);
 void plain_segment(struct daemon *d, const struct action *act);
 void plain_port_free(struct daemon *d, const struct action *act);
 void plain_flush(struct daemon *d);

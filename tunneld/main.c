@@ -15,7 +15,7 @@ static const char usage[] =
 	"       tunneld --version | --help\n"
 	"\n"
 	"SIGTERM, SIGINT  end: streams have 5 s; a second signal ends at once\n"
-	"SIGHUP           read FILE again: clients, egress and bypass change without disturbing others\n"
+	"SIGHUP           read FILE again: clients, egress, bypass, paths and plain form change under way\n"
 	"PLAIT_LOG        error, warn, info (default), debug\n";
 
 int main(int argc, char **argv)

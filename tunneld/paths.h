@@ -119,8 +119,9 @@ void paths_free(struct paths *p);
 
 /* A gateway this client uses; g is borrowed until paths_free(). */
 void paths_add_gateway(struct paths *p, uint32_t peer, const struct config_gateway *g);
-/* The links to make paths of, as configured; borrowed. */
+/* The links to make paths of, as configured, at the start and later; copied. paths_refresh() makes it so. */
 void paths_set_links(struct paths *p, bool automatic, const struct config_path *links, unsigned count);
+bool paths_is_configured(const struct paths *p, const struct path_end *e); /* is its link still among them? */
 /* Interfaces, addresses or routes may have changed: paths come, go and are opened anew. */
 void paths_refresh(struct paths *p, const struct ifaddrs *now_there, usec_t now_us);
 

@@ -71,11 +71,38 @@ void paths_add_gateway(struct paths *p, uint32_t peer, const struct config_gatew
 	p->gateways[p->gateway_count++] = (struct gateway){ .peer = peer, .config = g };
 }
 
+static struct link *link_named(struct paths *p, const char *name)
+{
+	struct link *unused = NULL;
+
+	for (unsigned k = 0; k < PATHS_PER_PEER; k++) {
+		if (p->links[k].used && !strcmp(p->links[k].name, name))
+			return &p->links[k];
+		if (!p->links[k].used && !unused)
+			unused = &p->links[k];
+	}
+	return unused;
+}
+
 void paths_set_links(struct paths *p, bool automatic, const struct config_path *links, unsigned n)
 {
 	p->automatic = automatic;
+	for (unsigned k = 0; k < PATHS_PER_PEER; k++) {
+		struct link *l = &p->links[k];
+		bool stays = automatic && l->interface[0];
+
+		if (stays) {
+			strcpy(l->name, l->interface);
+			l->backup = false;
+			l->cost = l->mark = 0;
+		}
+		for (unsigned i = 0; i < n && !automatic; i++)
+			stays |= !strcmp(links[i].name, l->name);
+		l->used = l->used && stays;
+	}
+	/* Who keeps his name keeps his number, which is the path's name on the wire. */
 	for (unsigned i = 0; i < n && !automatic; i++) {
-		struct link *l = &p->links[i];
+		struct link *l = link_named(p, links[i].name);
 
 		*l = (struct link){ .used = true, .address = links[i].address, .backup = links[i].backup,
 				    .cost = links[i].cost, .mark = links[i].mark };
@@ -83,6 +110,8 @@ void paths_set_links(struct paths *p, bool automatic, const struct config_path *
 		strcpy(l->interface, links[i].interface);
 	}
 }
+
+bool paths_is_configured(const struct paths *p, const struct path_end *e) { return p->links[e->link].used; }
 
 static bool global(const struct addr *a)
 {
@@ -233,6 +262,17 @@ static void end_close(struct paths *p, struct path_end *e)
 	}
 }
 
+/* What the config says of its link. True: it said something else before. */
+static bool end_as_configured(struct path_end *e, const struct link *l)
+{
+	bool news = e->backup != l->backup || e->cost != l->cost || strcmp(e->name, l->name);
+
+	e->backup = l->backup;
+	e->cost = l->cost;
+	strcpy(e->name, l->name);
+	return news;
+}
+
 static void refresh_end(struct paths *p, const struct gateway *g, unsigned number, const struct ifaddrs *there,
 			usec_t now_us)
 {
@@ -241,8 +281,10 @@ static void refresh_end(struct paths *p, const struct gateway *g, unsigned numbe
 	struct way w = { 0 };
 	uint16_t mtu_payload;
 	int which = -1;
+	bool news;
 
 	if (e) {
+		news = l->used && end_as_configured(e, l);
 		w = way_of(l, there, &g->config->addresses[e->candidate]);
 		if (l->used && usable(p, &w)) {
 			mtu_payload = path_mtu_payload(w.interface && !w.interface->loopback ? w.interface->mtu : 0,
@@ -251,9 +293,11 @@ static void refresh_end(struct paths *p, const struct gateway *g, unsigned numbe
 				if (mtu_payload != e->mtu_payload_most) {
 					e->mtu_payload = e->mtu_payload_most = mtu_payload;
 					path_size_unknown(e, now_us);
-					p->config.events->changed(p->config.owner, e, false);
+					news = true;
 				}
-				return; /* nothing that matters to it changed */
+				if (news)
+					p->config.events->changed(p->config.owner, e, false);
+				return; /* nothing else that matters to it changed */
 			}
 			/* Another address on the same link: the gateway sees us roam at the next datagram. */
 			which = (int)e->candidate;
@@ -275,9 +319,7 @@ static void refresh_end(struct paths *p, const struct gateway *g, unsigned numbe
 		e->initiator = true;
 		e->gateway = g->config;
 		e->link = number;
-		e->backup = l->backup;
-		e->cost = l->cost;
-		strcpy(e->name, l->name);
+		(void)end_as_configured(e, l);
 	}
 	if (!end_open(p, e, l, &w)) {
 		end_close(p, e);

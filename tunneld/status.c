@@ -187,6 +187,7 @@ static json_t *path(struct daemon *d, const struct path_end *e)
 	json_set(o, "state", json_string(path_life_text(e->life)));
 	json_set(o, "since_ms", json_ms(usec_since(d->now_us, e->changed_us)));
 	json_set(o, "backup", json_boolean(e->backup));
+	json_set(o, "cost", json_number_of(e->cost));
 	json_set(o, "interface", *e->interface ? json_string(e->interface) : json_null());
 	json_set(o, "local", json_address(&e->local));
 	json_set(o, "remote", json_address(&e->remote));

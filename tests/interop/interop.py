@@ -8,10 +8,12 @@ Client role: an application under the shim in p, peer.py --mptcp in k. Server ro
 plain.listen in p, which forwards to a plain peer.py there. Every case starts with a fresh tunneld, no endpoints, default
 sysctls and a translator that meddles with nothing; it ends with the kernel's MPTcpExt counters compared with ours.
 """
+import copy
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -136,10 +138,21 @@ class Lab:
                       "listen": [{"forward": f"{'[::1]' if '[' in one['address'] else '127.0.0.1'}:{forward}", **one}
                                  for one in listen]},
             "transport": transport, "status": {"socket": f"{LAB}/p.status"}}
-        with open(f"{LAB}/p.json", "w", encoding="utf-8") as f:
-            json.dump(config, f)
+        self.configure(config)
         self.tunneld = self.spawn("p", "tunneld", f"{B}/tunneld", "-c", f"{LAB}/p.json")
         until("tunneld", lambda: self.status("/v1/status"))
+
+    def configure(self, config):
+        self.config = config
+        with open(f"{LAB}/p.json", "w", encoding="utf-8") as f:
+            json.dump(config, f)
+
+    def reload(self, config):
+        """SIGHUP; returns when it has been served."""
+        before = self.log("tunneld").count("reloaded: ")
+        self.configure(config)
+        self.tunneld.send_signal(signal.SIGHUP)
+        until("the reload", lambda: self.log("tunneld").count("reloaded: ") > before)
 
     def stop(self):
         if not self.tunneld:
@@ -449,7 +462,49 @@ def our_no_joins(c):
     c.let_go(p)
 
 
+@case("server: SIGHUP adds a listener, which is announced; one taken out keeps its connections and takes no more", server=True,
+      short=True, listen=[{"address": f"10.9.1.1:{LISTEN}"}])
+def reload_listeners(c):
+    p = c.hold()
+    config = copy.deepcopy(c.lab.config)
+    first, = config["plain"]["listen"]
+    second = {**first, "address": f"10.9.2.1:{LISTEN}", "announce": True}
+    config["plain"]["listen"] = [first, second]
+    c.lab.reload(config)
+    c.seen(ours="MPJoinSynRx")
+    c.more(p)
+    config["plain"]["listen"] = [second]
+    c.lab.reload(config)
+    c.more(p)
+    said = c.app("get", 1000, must=False)
+    check(f"no new connection: {said}", "refused" in said.lower())
+    c.more(p)
+    c.let_go(p)
+    until("the first listener to be closed", lambda: f"no longer listening on 10.9.1.1:{LISTEN}" in c.lab.log("tunneld"))
+
+
 # --- priority ---
+
+@case("client: SIGHUP makes a path a backup, the kernel hears MP_PRIO; and back", paths=2)
+def reload_backup(c):
+    p = c.hold()
+    c.seen(kernel="MPJoinAckRx")
+    c.more(p)
+    config = copy.deepcopy(c.lab.config)
+    config["client"]["paths"][1]["backup"] = True
+    c.lab.reload(config)
+    c.seen(kernel="MPPrioRx")
+    flags = re.findall(r"flags:(\w+)", run("k", "ss", "-Htni"))  # B: the peer asked for backup
+    check(f"the kernel says so of one subflow: {flags}", sorted("B" in f for f in flags) == [False, True])
+    config["client"]["paths"][1]["backup"] = False
+    c.lab.reload(config)
+    c.seen(kernel="MPPrioRx", least=2)
+    c.more(p)
+    flags = re.findall(r"flags:(\w+)", run("k", "ss", "-Htni"))
+    check(f"and no more: {flags}", not any("B" in f for f in flags))
+    c.let_go(p)
+
+
 
 @case("client: our backup path joins with B, the kernel leaves it alone", paths=2, transport={"backup": [2]}, short=True)
 def backup_client(c):

@@ -45,7 +45,8 @@ holds() { # SIDE RESOURCE EXPRESSION
 	status "$1" "$2" | python3 -c '
 import json, sys
 j = json.load(sys.stdin)
-P = {p["name"]: p for p in j.get("paths", []) if p["state"] == "up"}
+paths = j.get("paths")
+P = {p["name"]: p for p in paths if p["state"] == "up"} if isinstance(paths, list) else None
 sys.exit(not eval(sys.argv[1]))' "$3" 2>/dev/null
 }
 
@@ -97,14 +98,18 @@ gateway_config() { # CLIENT...
 	JSON
 }
 gateway_config c
-cat >"$dir/c.json" <<-JSON
-	{ "private_key_file": "$dir/c.key",
-	  "client": { "socket": "$dir/c.sock",
-	              "gateways": [ {"name": "g", "public_key": "$(public g)", "addresses": ["10.0.1.1:4500", "10.0.2.1:4500"]} ] },
-	  "status": { "socket": "$dir/c.status" } }
-JSON
+client_config() { # PATHS
+	cat >"$dir/c.json" <<-JSON
+		{ "private_key_file": "$dir/c.key",
+		  "client": { "socket": "$dir/c.sock", "paths": $1,
+		              "gateways": [ {"name": "g", "public_key": "$(public g)", "addresses": ["10.0.1.1:4500", "10.0.2.1:4500"]} ] },
+		  "status": { "socket": "$dir/c.status" } }
+	JSON
+}
+client_config '"auto"'
 mkdir "$dir/www"
 head -c 3000000 /dev/urandom >"$dir/www/file"
+head -c 30000000 /dev/urandom >"$dir/www/long"
 truncate -s 200M "$dir/www/endless" # more than all buffers on the way
 "${g[@]}" python3 -m http.server --bind 10.9.0.1 --directory "$dir/www" 8000 >"$dir/http.log" 2>&1 &
 "${g[@]}" "$B/tunneld" -c "$dir/g.json" 2>>"$dir/g.log" &
@@ -162,7 +167,7 @@ check "the links are back" until_true 10 holds c /v1/paths 'set(P) == {"c1", "c2
 # --- a configuration read again ---
 shim curl -s --limit-rate 500k --max-time 60 -o "$dir/slow" http://10.9.0.1:8000/file &
 slow=$!
-until_true 5 holds g /v1/status 'j["streams"] == 1'
+check "it begins" until_true 5 holds g /v1/status 'j["connections"] >= 1'
 gateway_config c other
 kill -HUP $gateway
 check "a client is added" until_true 5 holds g /v1/peers '{p["name"] for p in j["peers"]} == {"c", "other"}'
@@ -181,10 +186,36 @@ gateway_config c
 kill -HUP $gateway
 check "and may come back" until_true 20 fetch
 
+# --- links that the configuration names, changed under way ---
+shim curl -s --limit-rate 6M --max-time 60 -o "$dir/slow" http://10.9.0.1:8000/long &
+slow=$!
+check "it begins" until_true 5 holds g /v1/status 'j["connections"] >= 1'
+client_config '[ {"name": "c1", "interface": "c1"}, {"name": "c2", "interface": "c2", "backup": true, "cost": 7} ]'
+kill -HUP $client
+check "a link becomes a backup, with a cost" until_true 5 holds c /v1/paths 'P["c2"]["backup"] and P["c2"]["cost"] == 7 and not P["c1"]["backup"]'
+check "with its old number" holds c /v1/paths '(P["c1"]["number"], P["c2"]["number"]) == (0, 1)'
+check "the gateway hears so of its subflow" until_true 5 holds g /v1/connections \
+	'{"c.0": False, "c.1": True} in [{s["path"]: s["backup"] for s in c["subflows"]} for c in j["connections"]]'
+client_config '[ {"name": "c2", "interface": "c2"} ]'
+kill -HUP $client
+check "a link that is named no more is no path" until_true 5 holds c /v1/paths 'set(P) == {"c2"} and not P["c2"]["backup"]'
+check "nor one of the gateway" until_true 5 holds g /v1/paths 'set(P) == {"c.1"}'
+client_config '[ {"name": "c2", "interface": "c2"}, {"name": "first", "interface": "c1"} ]'
+kill -HUP $client
+check "one that is named becomes a path" until_true 10 holds c /v1/paths 'set(P) == {"c2", "first"}'
+wait $slow
+check "a transfer did not notice" cmp -s "$dir/slow" "$dir/www/long"
+sed -i 's/"client": {/"transport": { "congestion": "cubic" }, &/' "$dir/c.json"
+kill -HUP $client
+check "what waits for a restart is named" until_true 5 grep -q '\$.transport.congestion has changed: that needs a restart' "$dir/c.log"
+client_config '"auto"'
+kill -HUP $client
+check "and auto again" until_true 10 holds c /v1/paths 'set(P) == {"c1", "c2"}'
+
 # --- a gateway that is killed ---
 shim curl -s --limit-rate 3M --max-time 60 -o /dev/null http://10.9.0.1:8000/endless &
 slow=$!
-until_true 5 holds g /v1/status 'j["streams"] == 1'
+check "it begins" until_true 5 holds g /v1/status 'j["connections"] >= 1'
 { kill -9 $gateway; wait $gateway; } 2>/dev/null
 "${g[@]}" "$B/tunneld" -c "$dir/g.json" 2>>"$dir/g.log" &
 gateway=$!
