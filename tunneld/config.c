@@ -17,7 +17,7 @@ _Static_assert((int)CONFIG_KEY_SIZE == (int)KEY_SIZE, "one size of key");
 
 enum {
 	CONNECTIONS_DEFAULT = 4096, CONNECTIONS_LIMIT = 1 << 20,
-	MEMORY_DEFAULT = 256 << 20, MEMORY_LEAST = 4 << 20,
+	MEMORY_DEFAULT = 256 << 20, KEEPALIVE_DEFAULT_MS = 2 * 3600 * 1000, MEMORY_LEAST = 4 << 20,
 };
 
 static void read_ms(struct place *p, void *to)
@@ -393,6 +393,7 @@ static void read_plain(struct place *p, void *to)
 	static const struct key keys[] = {
 		{ "connect", read_plain_connect, offsetof(struct config, plain_connect), false },
 		{ "listen",  read_plain_listen,  0,                                      false },
+		{ "keepalive_ms", read_ms, offsetof(struct config, plain_keepalive_ms), false },
 	};
 
 	OBJECT(p, keys, to);
@@ -504,6 +505,7 @@ struct config *config_read(const char *file, FILE *complaints)
 	c->connections_max = CONNECTIONS_DEFAULT;
 	c->workers = 1;
 	c->memory_bytes = MEMORY_DEFAULT;
+	c->plain_keepalive_ms = KEEPALIVE_DEFAULT_MS;
 	read_root(&root, c);
 	json_decref(root.json);
 	if (c->client && !c->client_socket)

@@ -71,6 +71,7 @@ struct config {
 	struct config_cidrs plain_connect;
 	struct config_plain_listen plain_listen[CONFIG_ADDRESSES_MAX];
 	unsigned plain_listen_count;
+	uint32_t plain_keepalive_ms;  /* 0: none */
 
 	char *congestion, *scheduler;
 	uint32_t uperf_timeout_ms, user_timeout_ms, uperf_l_limit_ms, uperf_u_limit_ms; /* 0: the protocol's default */

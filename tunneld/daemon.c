@@ -250,6 +250,8 @@ static struct engine *engine_open(struct daemon *d, enum segment_form form, uint
 	struct engine *e;
 	uint8_t seed[32];
 
+	if (form == SEGMENT_PLAIN)
+		ec.keepalive_us = c->plain_keepalive_ms * USEC_PER_MS;
 	if (getrandom(seed, sizeof seed, 0) != sizeof seed)
 		return NULL;
 	e = engine_new(&ec, seed, d->now_us);

@@ -53,6 +53,7 @@ static unsigned tell_of_restart(const struct daemon *d, const struct config *old
 		{ "client.socket_any_user", old->client_socket_any_user == new->client_socket_any_user },
 		{ "client.gateways", same_gateways(old, new) },
 		{ "plain", d->plain_engine || !(new->plain_connect.count + new->plain_listen_count) },
+		{ "plain.keepalive_ms", old->plain_keepalive_ms == new->plain_keepalive_ms },
 		{ "transport.congestion", same_text(old->congestion, new->congestion) },
 		{ "transport.scheduler", same_text(old->scheduler, new->scheduler) },
 		{ "transport.uperf_timeout_ms", old->uperf_timeout_ms == new->uperf_timeout_ms },

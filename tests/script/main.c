@@ -212,6 +212,8 @@ static void set(char *rest)
 		w.config.connect_timeout_us = seconds(to, &end);
 	else if (!strcmp(what, "dead_timeout"))
 		w.config.dead_timeout_us = seconds(to, &end);
+	else if (!strcmp(what, "keepalive"))
+		w.config.keepalive_us = seconds(to, &end);
 	else if (!strcmp(what, "close_timeout"))
 		w.config.close_timeout_us = seconds(to, &end);
 	else

@@ -195,7 +195,7 @@ struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, cons
 	s->remote_port = remote_port;
 	s->path = PATH_NONE;
 	s->copied = c->snd_una;
-	s->third_ack_us = s->dead_since_us = s->tell_us = s->late_us = s->remove_us = USEC_NEVER;
+	s->third_ack_us = s->dead_since_us = s->tell_us = s->late_us = s->remove_us = s->keep_us = USEC_NEVER;
 	backup_init(&s->backup);
 	conn_sub_path(s, path);
 	c->subs[c->sub_count++] = s;

@@ -102,7 +102,8 @@ struct sub {
 	uint8_t signal_row;                 /* ACKs in a row that carried a signal, and when such a row may begin anew */
 	usec_t signal_again_us;
 	usec_t remove_us;                   /* REMOVE_ADDR came: without a sign of life until then it is reset; USEC_NEVER */
-	uint8_t remove_probes;
+	uint8_t remove_probes, keep_probes;
+	usec_t keep_us;                     /* when to see whether it was idle for long, and what then; USEC_NEVER */
 };
 
 /* A stretch of data to be sent again on another subflow than `from`. */
@@ -283,6 +284,11 @@ void conn_sub_lost(struct sub *s, usec_t now_us);
 
 /* --- conn_timer.c --- */
 void conn_timeout(struct conn *c, usec_t now_us);
+
+/* --- conn_keepalive.c --- */
+void conn_keepalive_begin(struct sub *s, usec_t now_us); /* it became SUB_LIVE */
+/* It was idle for long: a keep-alive, or its end. True: s is gone. */
+bool conn_keepalive_due(struct sub *s, usec_t now_us);
 
 /* --- conn_reinject.c --- */
 /* Data to be sent again on another subflow than the one with that id. */

@@ -229,6 +229,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		/* RFC 8684 3.2: the fourth packet */
 		s->stage = SUB_LIVE;
 		conn_mode_live(s, now_us);
+		conn_keepalive_begin(s, now_us);
 		s->third_ack_us = USEC_NEVER;
 		c->ever_joined = true;
 		/* In plain form that is yet to be seen: a middlebox may let the handshake pass and nothing of what follows. */

@@ -39,6 +39,7 @@ static void opened(struct conn *c, struct sub *s, usec_t now_us)
 	s->stage = SUB_LIVE;
 	conn_half_open_over(s);
 	conn_mode_live(s, now_us);
+	conn_keepalive_begin(s, now_us);
 	c->opened_us = now_us;
 	c->open_deadline_us = USEC_NEVER;
 	c->round_us = now_us;

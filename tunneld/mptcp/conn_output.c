@@ -610,7 +610,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct sub *s = c->subs[i];
 
-		at = usec_min(at, usec_min(usec_min(s->third_ack_us, s->remove_us), subflow_deadline(&s->sf)));
+		at = usec_min(at, usec_min(usec_min(s->third_ack_us, s->remove_us), usec_min(s->keep_us, subflow_deadline(&s->sf))));
 		/* One whose path went is looked at again when it has been away for long. */
 		if (s->dead_since_us != USEC_NEVER && c->sub_count > 1 && s->dead_since_us + DROP_LOOK_US > now_us)
 			at = usec_min(at, s->dead_since_us + DROP_LOOK_US);

@@ -104,7 +104,7 @@ void conn_timeout(struct conn *c, usec_t now_us)
 			subflow_ack_now(&s->sf);
 			s->want_out = true;
 		}
-		if (pm_remove_due(s, now_us)) {
+		if (pm_remove_due(s, now_us) || conn_keepalive_due(s, now_us)) {
 			if (c->state == M_CLOSED)
 				return;
 			i = 0;

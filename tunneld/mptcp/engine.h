@@ -42,6 +42,7 @@ struct engine_config {
 	uint32_t subflows_max;     /* per connection */
 	usec_t connect_timeout_us; /* a connect with no answer ends in OPEN_TIMED_OUT */
 	usec_t dead_timeout_us;    /* break-before-make: no subflow for this long ends the connection; 60 s */
+	usec_t keepalive_us;       /* a subflow idle for so long is asked, and reset if it does not answer; 0: never */
 	usec_t close_timeout_us;   /* DATA_FIN unanswered for this long after close; 60 s */
 	uint32_t uperf_timeout_ms, uperf_l_limit_ms, uperf_u_limit_ms, user_timeout_ms; /* 0 = default */
 	uint32_t facts;            /* how many facts may wait for engine_next_fact(); 0: none are kept, and nothing is announced */

@@ -322,6 +322,7 @@ bool pm_join_third_ack(struct sub *s, const struct segment *seg)
 		if (!sodium_memcmp(hmac, j->join.hmac, sizeof j->join.hmac)) {
 			s->stage = SUB_LIVE;
 			conn_mode_live(s, now_us);
+			conn_keepalive_begin(s, now_us);
 			if (!s->remote.family)
 				c->dead_us = USEC_NEVER;
 			c->ever_joined = true;

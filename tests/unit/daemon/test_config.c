@@ -227,6 +227,7 @@ static void test_plain_needs_no_gateway_and_no_key(void)
 	CU_ASSERT_EQUAL_FATAL(c->plain_connect.count, 1);
 	CU_ASSERT_EQUAL(c->plain_connect.list[0].bits, 16);
 	CU_ASSERT_EQUAL_FATAL(c->plain_listen_count, 3);
+	CU_ASSERT_EQUAL(c->plain_keepalive_ms, 7200000);
 	CU_ASSERT_TRUE(c->plain_listen[0].joins && !c->plain_listen[0].announce);
 	CU_ASSERT_TRUE(!c->plain_listen[1].joins && !c->plain_listen[1].announce);
 	CU_ASSERT_TRUE(c->plain_listen[2].joins && c->plain_listen[2].announce);
