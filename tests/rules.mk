@@ -159,7 +159,8 @@ fuzz-libfuzzer:
 		then passed=$$((passed + 1)); else failed=$$((failed + 1)); fi; \
 	done; echo "fuzz: $$passed passed, $$failed failed"; test $$failed -eq 0
 
-# What the tests reach of wire/, tcp/ and mptcp/: lines and branches, by gcov. Unit tests, packet scripts, fuzz corpora, SEEDS seeds.
+# What the tests reach of wire/, tcp/ and mptcp/: lines and branches, by gcov. Unit tests, packet scripts, fuzz corpora, SEEDS seeds,
+# scenarios and stories of the simulator. MISSED=1 lists the lines that nothing reaches.
 .PHONY: coverage
 COV_B = $(B)-coverage
 coverage:
@@ -168,8 +169,9 @@ coverage:
 	@for t in $$(find $(COV_B)/tests/unit -name 'test_*' -type f -perm -u+x | grep -E '/(wire|tcp|mptcp)/'); do $$t >/dev/null 2>&1; done; \
 		$(COV_B)/tests/script/script $(SCRIPTS) >/dev/null 2>&1; \
 		for f in $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%); do $(COV_B)/tests/fuzz/fuzz_$$f tests/fuzz/corpus/$$f/* >/dev/null 2>&1; done; \
-		$(COV_B)/tests/sim/sim --first 1 --seeds $(SEEDS) --jobs 1 >/dev/null 2>&1; \
-		tests/script/coverage.py $(COV_B)
+		for how in "--first 1 --seeds $(SEEDS)" "--profile flap --first 1 --seeds 100" --scenarios --stories; do \
+			$(COV_B)/tests/sim/sim $$how --jobs $(JOBS) >/dev/null 2>&1; done; \
+		tests/script/coverage.py $(COV_B) $(if $(MISSED),--missed)
 
 # The engine as a shared object for packetdrill (tests/packetdrill/README.md). A test tool: nothing links or installs it.
 .PHONY: packetdrill-so

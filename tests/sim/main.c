@@ -105,7 +105,7 @@ static void work(unsigned job)
 		shared->running[job] = 0;
 	}
 	fflush(stdout);
-	_exit(0);
+	exit(0); /* not _exit(): what the sanitizers and gcov know comes out */
 }
 
 static pid_t start_worker(unsigned job)
