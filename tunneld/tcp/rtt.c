@@ -92,8 +92,9 @@ void rtt_no_sample(struct rtt *r)
 {
 	if (r->srtt_us)
 		return;
-	/* RFC 6298 5.7: the SYN's timer was too short, the data's starts from a second (or what a first sample would give). */
-	r->rto_initial_us = usec_max(r->rto_min_us, r->hint_us ? 3 * r->hint_us : USEC_PER_S);
+	/* RFC 6298 5.7: the SYN's timer was too short, the data's starts from three seconds; or what the path's own round trip,
+	 * known from others' traffic, would give as a first sample (RFC 9040). */
+	r->rto_initial_us = usec_max(r->rto_min_us, 3 * (r->hint_us ? r->hint_us : USEC_PER_S));
 	r->backoff = 0;
 	set_rto(r);
 }

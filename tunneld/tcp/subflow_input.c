@@ -39,7 +39,8 @@ static bool may_receive(const struct subflow *sf)
 /* RFC 9293 3.10.7.4, first: is any of the segment inside the window? */
 static bool acceptable(const struct subflow *sf, const struct segment *seg, uint32_t room)
 {
-	uint32_t len = segment_seq_len(seg);
+	/* RFC 9293 3.8.6 (MUST-66): a closed window keeps data out, not the RST that comes with it. */
+	uint32_t len = seg->flags & TCP_RST ? 0 : segment_seq_len(seg);
 	int32_t from = ssn_diff(seg->seq, sf->rcv_nxt);
 
 	if (len == 0)
@@ -54,20 +55,47 @@ static void note_dsack(struct subflow *sf, struct ssn start, struct ssn end)
 	sf->dsack_pending = true;
 }
 
-/* RFC 7323 5.3: PAWS, and what to echo. */
-static bool timestamp_fails(struct subflow *sf, const struct segment *seg, usec_t now_us)
+/*
+ * Whether a segment that is not acceptable tells by its ACK what is news all the same: old data whose ACK was lost, or data
+ * before a closed window. RFC 9293 allows only the latter. Where nothing is authentic, a guessed sequence number must not do.
+ */
+static bool ack_is_news(const struct subflow *sf, const struct segment *seg, uint32_t room)
 {
-	if (!sf->ts_ok || !(seg->tcp.has & OPT_TIMESTAMP))
+	int32_t from = ssn_diff(seg->seq, sf->rcv_nxt);
+
+	if ((seg->flags & (TCP_ACK | TCP_SYN)) != TCP_ACK || sf->state == SF_SYN_RECEIVED || !ssn_lt(sf->snd_una, seg->ack) ||
+	    ssn_lt(sf->snd_nxt, seg->ack))
 		return false;
-	if (!(seg->flags & TCP_RST) && (int32_t)(seg->tcp.ts_val - sf->ts_recent) < 0 &&
-	    usec_since(now_us, sf->ts_recent_us) < PAWS_US)
-		return true;
+	return sf->config.authentic || (from <= 0 && -(int64_t)from <= (int64_t)(room > UINT16_MAX ? room : UINT16_MAX));
+}
+
+/* RFC 7323 5.3, R1: PAWS. An RST is never refused for its age. */
+static bool timestamp_fails(const struct subflow *sf, const struct segment *seg, usec_t now_us)
+{
+	return sf->ts_ok && seg->tcp.has & OPT_TIMESTAMP && !(seg->flags & TCP_RST) &&
+	       (int32_t)(seg->tcp.ts_val - sf->ts_recent) < 0 && usec_since(now_us, sf->ts_recent_us) < PAWS_US;
+}
+
+/*
+ * RFC 7323 5.3, R3: what to echo, and what PAWS measures against. Only of a segment that passed every other check: one
+ * forged timestamp from the future would have all that follows refused.
+ */
+static void note_timestamp(struct subflow *sf, const struct segment *seg, usec_t now_us)
+{
 	/* RFC 7323 4.3 (2): of what one ACK covers the first is echoed, so that its delay is part of the round trip. */
-	if (ssn_leq(seg->seq, sf->last_ack)) {
-		sf->ts_recent = seg->tcp.ts_val;
-		sf->ts_recent_us = now_us;
-	}
-	return false;
+	if (!sf->ts_ok || !(seg->tcp.has & OPT_TIMESTAMP) || !ssn_leq(seg->seq, sf->last_ack))
+		return;
+	sf->ts_recent = seg->tcp.ts_val;
+	sf->ts_recent_us = now_us;
+}
+
+/* Two ends that disagree must not answer each other's answers for ever: only what takes sequence numbers has one each time. */
+static void answer_refused(struct subflow *sf, const struct segment *seg, usec_t now_us)
+{
+	if (segment_seq_len(seg))
+		sf->ack_now = true;
+	else
+		challenge_ack(sf, now_us);
 }
 
 /* --- states --- */
@@ -190,7 +218,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 	if (timestamp_fails(sf, seg, now_us)) {
 		count(sf->config.counters, CNT_PAWSRejected);
 		f->rejected = true;
-		sf->ack_now = true;
+		answer_refused(sf, seg, now_us);
 		return;
 	}
 	if (!acceptable(sf, seg, room)) {
@@ -205,18 +233,11 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 			count(sf->config.counters, CNT_DuplicateSegment);
 			note_dsack(sf, seg->seq, ssn_add(seg->seq, seg->payload_len));
 		}
-		/* Two ends that disagree must not answer each other's answers for ever. */
-		if (segment_seq_len(seg))
-			sf->ack_now = true;
-		else
-			challenge_ack(sf, now_us);
+		answer_refused(sf, seg, now_us);
 		if (sf->state == SF_TIME_WAIT && seg->flags & TCP_FIN)
 			subflow_enter_time_wait(sf, now_us);
-		/* Old data whose ACK was lost; what it acknowledges is still news. RFC 9293 would drop that, too. */
-		if ((seg->flags & (TCP_ACK | TCP_SYN)) != TCP_ACK || !ssn_lt(sf->snd_una, seg->ack) ||
-		    ssn_lt(sf->snd_nxt, seg->ack) || sf->state == SF_SYN_RECEIVED)
-			return;
-		subflow_acknowledged(sf, seg, now_us, f);
+		if (ack_is_news(sf, seg, room))
+			subflow_acknowledged(sf, seg, now_us, f);
 		return;
 	}
 	if (seg->flags & TCP_RST) {
@@ -254,6 +275,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 		f->rejected = true;
 		return;
 	}
+	note_timestamp(sf, seg, now_us);
 	if (ssn_leq(sf->snd_una, seg->ack)) {
 		subflow_acknowledged(sf, seg, now_us, f);
 		if (f->closed)

@@ -71,13 +71,13 @@ static unsigned sack_blocks(const struct subflow *sf, uint32_t options_room)
 	return blocks < SACK_BLOCKS_MAX ? blocks : SACK_BLOCKS_MAX;
 }
 
-/* Clears what an ACK settles: every segment but the first SYN carries one. */
 /* RFC 7323 5.4: one step a millisecond, from a start of this connection's own. */
 static uint32_t ts_clock(const struct subflow *sf, usec_t now_us)
 {
 	return (uint32_t)(now_us / USEC_PER_MS) + sf->config.ts_offset;
 }
 
+/* Clears what an ACK settles: every segment but the first SYN carries one. */
 static void fill(struct subflow *sf, struct segment *seg, struct ssn seq, uint8_t flags, uint32_t rcv_wnd, unsigned sacks,
 		 usec_t now_us)
 {

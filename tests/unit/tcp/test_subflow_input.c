@@ -279,6 +279,22 @@ static void test_a_smaller_path_cuts_retransmissions_too(void)
 	CU_ASSERT_EQUAL(talk_seq(&t), 901);
 }
 
+/* RFC 9293 3.8.6, MUST-66, and SHLD-2: an RST may carry text. */
+static void test_an_rst_with_text_closes_at_a_closed_window(void)
+{
+	TALK(t);
+	struct segment s = {
+		.seq = ssn_of(PEER_ISS + 1), .ack = ssn_of(OUR_ISS + 1), .flags = TCP_RST | TCP_ACK,
+		.payload = talk_bytes, .payload_len = 10,
+	};
+
+	quiet(&t);
+	t.sf.rcv_adv = t.sf.rcv_nxt;
+	subflow_input(&t.sf, &s, 0, t.now, &t.f);
+	CU_ASSERT_TRUE(t.f.reset);
+	CU_ASSERT_EQUAL(t.sf.state, SF_CLOSED);
+}
+
 UNIT_MAIN("subflow_input",
 	T(test_every_second_segment_is_acknowledged_at_once),
 	T(test_a_hole_is_reported_newest_block_first),
@@ -295,4 +311,5 @@ UNIT_MAIN("subflow_input",
 	T(test_reneging_is_survived),
 	T(test_the_peers_window_is_obeyed_and_old_segments_do_not_change_it),
 	T(test_path_alive_sends_at_once_and_forgets_the_backoff),
-	T(test_a_smaller_path_cuts_retransmissions_too))
+	T(test_a_smaller_path_cuts_retransmissions_too),
+	T(test_an_rst_with_text_closes_at_a_closed_window))
