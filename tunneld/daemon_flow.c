@@ -111,14 +111,16 @@ const char *flow_peer_text(const struct flow *f)
 
 /* --- ends --- */
 
-void flow_engine_abort(struct flow *f)
+static void engine_end(struct flow *f, enum event_kind how)
 {
-	struct event ev = { .kind = EV_ABORT, .conn = f->conn };
+	struct event ev = { .kind = how, .conn = f->conn };
 
 	if (f->conn)
 		(void)flow_event(f, &ev);
 	f->conn = 0;
 }
+
+void flow_engine_abort(struct flow *f) { engine_end(f, EV_ABORT); }
 
 /* The local side goes by RST, or fails its connect; the engine's side is dead already. */
 void flow_local_reset(struct daemon *d, struct flow *f, enum open_result why)
@@ -136,17 +138,6 @@ void flow_local_reset(struct daemon *d, struct flow *f, enum open_result why)
 	flow_free(d, f);
 }
 
-/* The local side is dead already, by RST. */
-static void stream_died(struct daemon *d, struct flow *f)
-{
-	count(&d->counters, CNT_StreamsReset);
-	stream_close(&f->stream);
-	if (f->park)
-		park_closed(d->park, f->park);
-	flow_engine_abort(f);
-	flow_free(d, f);
-}
-
 /* --- bytes --- */
 
 static size_t iovecs(struct iovec *iov, const struct stretch *from, unsigned count)
@@ -158,6 +149,47 @@ static size_t iovecs(struct iovec *iov, const struct stretch *from, unsigned cou
 		total += from[i].len;
 	}
 	return total;
+}
+
+/*
+ * One read of at most want bytes into the engine's own pages: *n of them, of *total that there was room for. Without room
+ * (*total is 0) nothing is read, and ACT_ROOM comes when there is some again.
+ */
+static enum stream_result read_bytes(struct daemon *d, struct flow *f, uint32_t want, size_t *n, size_t *total)
+{
+	struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn } };
+	struct stretch space[STRETCHES];
+	struct iovec iov[STRETCHES];
+	unsigned count = engine_write_space(f->engine, f->conn, space, STRETCHES, want, d->now_us);
+	enum stream_result r;
+
+	*n = *total = 0;
+	if (!count)
+		return STREAM_AGAIN;
+	*total = iovecs(iov, space, count);
+	r = stream_readv(&f->stream, iov, count, n);
+	ev.write.len = *n;
+	(void)flow_event(f, &ev); /* also where there was nothing: the pages go back */
+	f->bytes_in += *n;
+	return r;
+}
+
+/*
+ * The local side is dead already, by RST. What it had sent before is in its socket still, and goes first: often it says why
+ * (an HTTP server that refuses an upload answers, and closes without reading the rest).
+ */
+static void stream_died(struct daemon *d, struct flow *f)
+{
+	size_t n, total;
+
+	while (!f->read_ended && f->conn && read_bytes(d, f, READ_MOST, &n, &total) == STREAM_OK)
+		;
+	count(&d->counters, CNT_StreamsReset);
+	stream_close(&f->stream);
+	if (f->park)
+		park_closed(d->park, f->park);
+	engine_end(f, EV_ABORT_AFTER);
+	flow_free(d, f);
 }
 
 /* Engine to application, as far as it takes them. False: f is no more. */
@@ -192,27 +224,17 @@ static bool deliver(struct daemon *d, struct flow *f)
 	return true;
 }
 
-/* One read, of at most share bytes, into the engine's own pages. False: no more to read now, or f is no more. */
+/* One read, of at most share bytes. False: no more to read now, or f is no more. */
 static bool read_once(struct daemon *d, struct flow *f, size_t share)
 {
-	struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn } };
-	struct stretch space[STRETCHES];
-	struct iovec iov[STRETCHES];
 	uint32_t most = f->read_bytes ? f->read_bytes : READ_LEAST, want = most < share ? most : (uint32_t)share;
-	unsigned count = engine_write_space(f->engine, f->conn, space, STRETCHES, want, d->now_us);
-	enum stream_result r;
-	size_t total;
+	struct event ev;
+	size_t n, total;
 
-	/* ACT_ROOM comes when there is some again. */
-	if (!count) {
-		stream_want_read(&f->stream, false);
-		return false;
-	}
-	total = iovecs(iov, space, count);
-	r = stream_readv(&f->stream, iov, count, &ev.write.len);
-	(void)flow_event(f, &ev); /* also where there was nothing: the pages go back */
-	switch (r) {
+	switch (read_bytes(d, f, want, &n, &total)) {
 	case STREAM_AGAIN:
+		if (!total)
+			stream_want_read(&f->stream, false);
 		return false;
 	case STREAM_RESET:
 		stream_died(d, f);
@@ -226,13 +248,12 @@ static bool read_once(struct daemon *d, struct flow *f, size_t share)
 	case STREAM_OK:
 		break;
 	}
-	f->bytes_in += ev.write.len;
-	if (ev.write.len == total) {
+	if (n == total) {
 		f->read_bytes = want * 2 < READ_MOST ? want * 2 : READ_MOST;
 		return true;
 	}
 	/* Less than there was room for: the socket is empty. If it is not by now, the loop says so. */
-	if (ev.write.len < want / 4)
+	if (n < want / 4)
 		f->read_bytes = want / 2 > READ_LEAST ? want / 2 : READ_LEAST;
 	return false;
 }

@@ -407,7 +407,7 @@ static void host(struct story *y, enum op op)
 		ev.kind = EV_SHUTDOWN;
 		break;
 	default:
-		ev.kind = EV_ABORT;
+		ev.kind = who & 0x80 ? EV_ABORT_AFTER : EV_ABORT;
 		e->conns[n] = 0;
 		break;
 	}

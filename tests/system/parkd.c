@@ -35,6 +35,7 @@ struct stream {
 	park_id id;
 	int fd[2];             /* 0: the application, 1: the destination; -1: not yet */
 	bool dialled;
+	bool broken;           /* one side was reset */
 	ev_io io[2];
 	ev_timer delay;
 	struct pipe_way way[2]; /* way[0]: from fd[0] to fd[1] */
@@ -110,7 +111,7 @@ static bool move(struct stream *s, int side)
 		w->at += (size_t)n;
 		w->len -= (size_t)n;
 	}
-	if (w->ended && !w->len && !w->shut) {
+	if (w->ended && !w->len && !w->shut && !s->broken) {
 		shutdown(out, SHUT_WR);
 		w->shut = true;
 	}
@@ -120,6 +121,10 @@ static bool move(struct stream *s, int side)
 static void pump(struct stream *s)
 {
 	if (!move(s, 0) || !move(s, 1)) {
+		/* As tunneld: what was sent before the reset goes before it. */
+		s->broken = true;
+		for (int side = 0; side < 2; side++)
+			(void)move(s, side);
 		stream_end(s, true);
 		return;
 	}

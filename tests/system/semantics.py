@@ -20,7 +20,7 @@ import time
 HARD = struct.pack("ii", 1, 0)
 PORTS = {"remote-reset": 7001, "half-close": 7002, "server-half-close": 7003, "watch": 7004, "linger0": 7005,
          "kill-app": 7006, "kill-app-unread": 7007, "reset-idle": 7008, "linger0-unsent": 7009, "shut-rd": 7010,
-         "kill-client-tunneld": 7011, "kill-gateway-tunneld": 7012, "plain": 7013, "oob": 7014}
+         "kill-client-tunneld": 7011, "kill-gateway-tunneld": 7012, "plain": 7013, "oob": 7014, "early-answer": 7015}
 BIG = 300000
 
 
@@ -85,6 +85,11 @@ def serve(case, s):
         read_some(s, 5)
         s.sendall(b"z" * 10)
         return read_all(s)
+    if case == "early-answer":  # as HTTP's 413: an answer, and an end with more unread
+        read_some(s, 5)
+        time.sleep(0.5)
+        s.sendall(b"no" * 2000)
+        return "answered"
     if case in ("kill-client-tunneld", "kill-gateway-tunneld"):
         read_some(s, 5)
         s.sendall(b"hello")
@@ -212,6 +217,11 @@ def client(case, address):
         time.sleep(0.3)
         s.shutdown(socket.SHUT_WR)
         return f"recv {read_all(s)}"
+    if case == "early-answer":
+        while (error := said(s.sendall, b"x" * BIG)) == "ok":
+            pass
+        # Each time the same number of bytes: they came before the reset.
+        return f"send {'fails' if error in ('ECONNRESET', 'EPIPE') else error}, recv {read_all(s)}"
     if case == "oob":
         s.sendall(b"hello")
         sent = said(lambda: s.send(b"!", socket.MSG_OOB))

@@ -55,7 +55,7 @@ ready() { lab_until 40 "READY of $1 ($how)" grep -q READY "$LAB/out"; }
 run_all() {
 	local case
 	: >"$LAB/seen"
-	for case in plain remote-reset reset-idle half-close server-half-close linger0 linger0-unsent shut-rd; do
+	for case in plain remote-reset reset-idle half-close server-half-close linger0 linger0-unsent shut-rd early-answer; do
 		start $case
 		finish $case server
 	done
@@ -134,7 +134,7 @@ table='| case | application, native | application, plait | server, native | serv
 |---|---|---|---|---|
 '
 cases='plain refused net-unreachable host-unreachable send-timeout time-out remote-reset reset-idle half-close
-	server-half-close shut-rd linger0 linger0-unsent kill-app kill-app-unread kill-server kill-server-unread'
+	server-half-close shut-rd early-answer linger0 linger0-unsent kill-app kill-app-unread kill-server kill-server-unread'
 same() {
 	local n=${1//[0-9]* bytes, /} p=${2//[0-9]* bytes, /}
 	# How many bytes came before a reset is chance; before an end it is not.

@@ -211,6 +211,8 @@ struct conn {
 	struct remote_addr remotes[CONN_REMOTES_MAX]; /* plain form; [0] is where the first subflow goes, address id 0 */
 	usec_t dead_us;            /* no subflow that carries anything: given up then; joins that come and go do not move it */
 	usec_t close_us;           /* after closing: given up then */
+	usec_t abort_us;           /* aborted then, or when snd_una reaches abort_at; USEC_NEVER: not at all */
+	struct dsn abort_at;
 	usec_t opened_us;
 	/* USER_TIMEOUT, RFC 5482 3.1: what we and the peer advertise; 0: nothing. una_us: since when snd_una is where it is. */
 	uint32_t wish;             /* path_id + 1 of the path that the application asked for; 0: none */
@@ -348,6 +350,13 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us);
 void conn_input_close(struct conn *c, enum conn_step_input in, usec_t now_us);
 /* Abrupt close by our side, RFC 8684 3.5: by config R or A form. The host has forgotten c when this returns; c may be freed. */
 void conn_abort(struct conn *c, usec_t now_us);
+/*
+ * The same as soon as the peer has what is on its way and a little of what waits, or after ABORT_LINGER_US: a RST overtakes
+ * nothing on a native connection, and the last bytes before it are often the reason for it (an HTTP 413). The host has
+ * forgotten the connection from now on.
+ */
+enum { ABORT_LINGER_US = 2 * USEC_PER_S, ABORT_LINGER_BYTES = 65536 };
+void conn_abort_after(struct conn *c, usec_t now_us);
 /* The peer, or a fault, ended it: the host is told why, subflows are gone at once. */
 void conn_fail(struct conn *c, enum open_result why, uint8_t icmp_code, bool send_reset, usec_t now_us);
 void conn_close_subflows(struct conn *c, usec_t now_us);

@@ -81,7 +81,7 @@ static void end(struct conn *c, enum conn_step_input in)
 	conn_step(&c->state, in, &what);
 	c->dialling = false;
 	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = c->room_us = USEC_NEVER;
-	c->join_us = c->dead_us = c->close_us = USEC_NEVER;
+	c->join_us = c->dead_us = c->close_us = c->abort_us = USEC_NEVER;
 	engine_ready(c);
 }
 
@@ -116,6 +116,7 @@ void conn_abort(struct conn *c, usec_t now_us)
 
 	c->orphan = true;
 	c->tell = 0;
+	c->abort_us = USEC_NEVER;
 	if (fast && c->engine->config.fastclose == FASTCLOSE_ACK && conn_has_living_sub(c)) {
 		/* Procedure A: MP_FASTCLOSE on an ACK of one subflow, RST on the others; its RST is awaited. */
 		for (uint8_t i = 0; i < c->sub_count; i++)
@@ -141,6 +142,21 @@ void conn_abort(struct conn *c, usec_t now_us)
 	c->close_us = USEC_NEVER;
 	c->fin_resend_us = now_us; /* MP_FASTCLOSE goes by the same clock as a DATA_FIN */
 	c->fin_tries = 0;
+}
+
+void conn_abort_after(struct conn *c, usec_t now_us)
+{
+	struct dsn at = dsn_min(c->queue.end, dsn_add(c->snd_nxt, ABORT_LINGER_BYTES));
+
+	if (c->state == M_OPENING || !dsn_lt(c->snd_una, at) || !conn_has_living_sub(c)) {
+		conn_abort(c, now_us);
+		return;
+	}
+	c->orphan = true;
+	c->tell = 0;
+	c->abort_at = at;
+	c->abort_us = usec_add(now_us, ABORT_LINGER_US);
+	engine_ready(c);
 }
 
 void conn_sub_gone(struct conn *c, usec_t now_us)

@@ -61,6 +61,8 @@ void conn_send_progress(struct conn *c, const struct sub *told, struct dsn una, 
 		return;
 	c->snd_una = dsn_min(una, c->queue.end);
 	c->una_us = now_us;
+	if (c->abort_us != USEC_NEVER && !dsn_lt(c->snd_una, c->abort_at))
+		c->abort_us = now_us;
 	c->stuck_us = USEC_NEVER;
 	c->stuck_tries = 0;
 	c->fin_tries = 0;

@@ -602,7 +602,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	usec_t at = usec_min(usec_min(c->open_deadline_us, c->dead_us), usec_min(c->close_us, c->join_us));
 	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
 
-	at = usec_min(at, usec_min(pm_signals_deadline(c), c->fail_us));
+	at = usec_min(at, usec_min(pm_signals_deadline(c), usec_min(c->fail_us, c->abort_us)));
 	for (uint8_t i = 0; i < c->sub_count; i++)
 		data |= conn_map_left(c->subs[i]) != 0;
 	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, usec_min(c->stuck_us, c->room_us))));

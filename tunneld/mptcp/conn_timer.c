@@ -133,6 +133,10 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		conn_fail(c, OPEN_TIMED_OUT, 0, true, now_us);
 		return;
 	}
+	if (c->abort_us <= now_us) {
+		conn_abort(c, now_us);
+		return;
+	}
 	/* A join that lasted until now was not one of those that come and go; it may only have had nothing to carry. */
 	if (c->dead_us <= now_us && conn_has_living_sub(c))
 		c->dead_us = USEC_NEVER;

@@ -464,6 +464,12 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 			return ERR_UNKNOWN;
 		conn_abort(c, now_us);
 		return ERR_OK;
+	case EV_ABORT_AFTER:
+		c = engine_conn_of_host(e, ev->conn);
+		if (!c)
+			return ERR_UNKNOWN;
+		conn_abort_after(c, now_us);
+		return ERR_OK;
 	}
 	return ERR_UNEXPECTED;
 }

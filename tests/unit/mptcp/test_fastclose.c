@@ -2,6 +2,8 @@
 /* What an abrupt close leaves behind, and when: seeds, fast close by RST; RFC 8684 3.5. Sequences are in tests/script/fastclose. */
 #include "tests/unit/mptcp/engine_net.h"
 
+static const usec_t ABORT_LINGER = 2 * USEC_PER_S; /* conn_abort_after() */
+
 /* In the middle of a transfer that neither side reads: both hold what they can. */
 static void busy(struct net *n, enum segment_form form, bool ack_form)
 {
@@ -70,5 +72,87 @@ static void test_crossing_ones_end_both(void)
 	}
 }
 
+/* What an application wrote before its RST, on paths of 10 and 30 ms, with loss or without. */
+static void aborted_after(struct net *n, uint64_t bytes, unsigned loss)
+{
+	start_as(n, SEGMENT_SEALED, false, false, 2);
+	connect_to(n);
+	run(n, n->now + USEC_PER_S);
+	CU_ASSERT_TRUE_FATAL(n->side[1].dialled);
+	n->loss[0] = n->loss[1] = loss;
+	n->side[1].to_write = bytes;
+	write_more(n, 1);
+	CU_ASSERT_EQUAL(n->side[1].written, bytes);
+	tell(n, 1, EV_ABORT_AFTER);
+	n->side[1].conn = 0;
+}
+
+static void test_what_was_written_before_a_reset_arrives_before_it(void)
+{
+	for (unsigned loss = 0; loss <= 20; loss += 20) {
+		struct net n;
+
+		aborted_after(&n, 4000, loss);
+		run(&n, n.now + 10 * USEC_PER_S);
+		CU_ASSERT_EQUAL(n.side[0].received, 4000);
+		CU_ASSERT_TRUE(n.side[0].reset && !n.side[0].eof);
+		CU_ASSERT_EQUAL(n.side[0].why, OPEN_RESET);
+		nothing_left(&n);
+		stop(&n);
+	}
+}
+
+static void test_a_reset_waits_for_dead_paths_two_seconds(void)
+{
+	struct engine_stats st;
+	struct net n;
+
+	aborted_after(&n, 4000, 0);
+	n.cut[0] = n.cut[1] = true;
+	run(&n, n.now + ABORT_LINGER - MS);
+	engine_stats(n.side[1].e, &st);
+	CU_ASSERT_EQUAL(st.connections, 1);
+	run(&n, n.now + 2 * MS);
+	engine_stats(n.side[1].e, &st);
+	CU_ASSERT_EQUAL(st.connections, 0);
+	CU_ASSERT_EQUAL(n.side[0].received, 0);
+	stop(&n);
+}
+
+static void test_a_reset_with_nothing_before_it_waits_for_nothing(void)
+{
+	struct engine_stats st;
+	struct net n;
+
+	aborted_after(&n, 0, 0);
+	run(&n, n.now);
+	engine_stats(n.side[1].e, &st);
+	CU_ASSERT_EQUAL(st.connections, 0);
+	run(&n, n.now + USEC_PER_S);
+	CU_ASSERT_TRUE(n.side[0].reset);
+	nothing_left(&n);
+	stop(&n);
+}
+
+/* Nobody waits for a queue of megabytes: 64 KiB beyond what is on its way, and the receiver's window is shut anyway. */
+static void test_a_long_queue_is_not_waited_for(void)
+{
+	struct engine_stats st;
+	struct net n;
+
+	busy(&n, SEGMENT_SEALED, false);
+	tell(&n, 0, EV_ABORT_AFTER);
+	run(&n, n.now + ABORT_LINGER + MS);
+	engine_stats(n.side[0].e, &st);
+	CU_ASSERT_EQUAL(st.connections, 0);
+	CU_ASSERT_EQUAL(st.memory_used, 0);
+	run(&n, n.now + USEC_PER_S);
+	CU_ASSERT_TRUE(n.side[1].reset);
+	nothing_left(&n);
+	stop(&n);
+}
+
 UNIT_MAIN("fastclose", T(test_the_rst_form_frees_all_at_once), T(test_the_ack_form_waits_for_the_rst),
-	  T(test_crossing_ones_end_both))
+	  T(test_crossing_ones_end_both),
+	  T(test_what_was_written_before_a_reset_arrives_before_it), T(test_a_reset_waits_for_dead_paths_two_seconds),
+	  T(test_a_reset_with_nothing_before_it_waits_for_nothing), T(test_a_long_queue_is_not_waited_for))
