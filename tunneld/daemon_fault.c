@@ -4,7 +4,7 @@
  * those who listen, a hint to the path's liveness, and an announcement to the peer. Nobody's word alone ends anything: a
  * report sets a path aside at most until a probe is answered, and a reporter that was wrong is not believed for a while.
  */
-#include "tunneld/daemon_state.h"
+#include "tunneld/daemon_fault.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -126,7 +126,7 @@ void fault_session(struct daemon *d, peer_id peer, bool restarted)
 	events_add(d->events, o);
 }
 
-static void engine_event(struct daemon *d, const struct fact *f)
+static void engine_event(struct daemon *d, const struct fact *f, bool sealed)
 {
 	json_t *o;
 
@@ -134,9 +134,9 @@ static void engine_event(struct daemon *d, const struct fact *f)
 		return;
 	o = event(d, fact_kind_name(f->kind));
 	json_set(o, "token", json_token(f->token));
-	json_set(o, "peer", json_name_of_peer(d, f->peer));
+	json_set(o, "peer", sealed ? json_name_of_peer(d, f->peer) : json_ip(&f->remote));
 	if (f->kind != FACT_CONN_UP && f->kind != FACT_CONN_DOWN) {
-		json_set(o, "path", json_name_of_path(d, f->path));
+		json_set(o, "path", sealed ? json_name_of_path(d, f->path) : json_text_or_null(plain_path_name(d, f->path)));
 		json_set(o, "subflow", json_number_of(f->subflow));
 		json_set(o, "local_addr_id", json_number_of(f->local_addr_id));
 		json_set(o, "remote_addr_id", json_number_of(f->remote_addr_id));
@@ -197,6 +197,9 @@ static bool understands(struct daemon *d, peer_id peer)
 {
 	struct seal_peer_info info;
 
+	/* Of a host in plain form nothing is known. */
+	if (peer >= d->peers_max)
+		return false;
 	seal_peer_info(d->seal, peer, &info);
 	return info.peer_capabilities & CAP_FAULT_ANNOUNCE;
 }
@@ -231,7 +234,7 @@ static bool for_the_peer(const struct fault *x)
 					    x->source == FAULT_DECRYPT);
 }
 
-static void report(struct daemon *d, struct fault *what)
+void fault_report(struct daemon *d, struct fault *what)
 {
 	char by[ADDR_TEXT_MAX];
 	struct addr ip = what->middlebox;
@@ -264,7 +267,7 @@ static void report(struct daemon *d, struct fault *what)
 
 /* --- ICMP and refused sends --- */
 
-static bool too_many_reports(struct daemon *d)
+bool fault_too_many(struct daemon *d)
 {
 	struct fault_watch *w = d->fault_watch;
 
@@ -282,7 +285,7 @@ static bool heard_too_often(struct daemon *d, const struct fact *f)
 	struct path_watch *w;
 
 	if (!e)
-		return too_many_reports(d);
+		return fault_too_many(d);
 	w = watch_of(d, e);
 	if (d->now_us - w->heard_us >= USEC_PER_S) {
 		w->heard_us = d->now_us;
@@ -340,12 +343,12 @@ static void icmp(struct daemon *d, struct path_end *e, const struct udp_error *e
 		 m.text, quote == QUOTE_OURS ? ", quotes a datagram of ours" : ", quotes too little to check",
 		 x.middlebox.family ? "" : ", from the peer's own address");
 	x.done = set_aside(d, e);
-	report(d, &x);
+	fault_report(d, &x);
 }
 
 void fault_udp_error(struct daemon *d, struct path_end *e, const struct udp_error *error)
 {
-	if (too_many_reports(d))
+	if (fault_too_many(d))
 		return;
 	if (error->origin != UDP_ERROR_SEND) {
 		icmp(d, e, error);
@@ -365,7 +368,7 @@ static void send_refused(struct daemon *d, struct path_end *e, int error)
 	x.lasting = m.lasting;
 	snprintf(x.evidence, sizeof x.evidence, "a datagram was refused: %s (%s)", strerror(error), m.text);
 	x.done = set_aside(d, e);
-	report(d, &x);
+	fault_report(d, &x);
 }
 
 static void sends_refused(struct daemon *d)
@@ -383,44 +386,41 @@ static void sends_refused(struct daemon *d)
 
 /* --- paths --- */
 
-static const char *why_gone(struct daemon *d, const struct path_end *e, enum fault_source *source, uint8_t *cause)
+const char *fault_link_lacks(struct daemon *d, const char *interface, const struct addr *local, enum fault_source *source)
 {
-	const struct ifaddrs_interface *i = *e->interface ? ifaddrs_by_name(&d->interfaces, e->interface) : NULL;
+	const struct ifaddrs_interface *i = *interface ? ifaddrs_by_name(&d->interfaces, interface) : NULL;
 
 	*source = FAULT_LINK;
-	*cause = CAUSE_NET_UNREACHABLE;
-	if (!i && *e->interface)
+	if (!i && *interface)
 		return "the interface is gone";
 	if (i && !i->up)
 		return "the interface is down";
 	*source = FAULT_ADDRESS;
 	if (i && !i->address_count)
 		return "the interface has no address any more";
-	if (!ifaddrs_by_address(&d->interfaces, &e->local))
+	if (!ifaddrs_by_address(&d->interfaces, local))
 		return "its address is gone";
-	*cause = CAUSE_ROUTING_FAILED;
-	return "there is no route to the gateway any more";
+	return NULL;
 }
 
 static void gone(struct daemon *d, struct path_end *e)
 {
 	enum fault_source source;
 	struct fault x;
-	uint8_t cause;
-	const char *why;
+	const char *lacks;
 
 	/*
 	 * A client's path at its gateway goes because the client says so or is silent for long: no fault of ours to tell. Nor is
 	 * one that is not wanted any more.
 	 */
 	if (e->initiator && !d->ending && paths_is_configured(d->paths, e)) {
-		why = why_gone(d, e, &source, &cause);
+		lacks = fault_link_lacks(d, e->interface, &e->local, &source);
 		x = of_path(d, source, e);
-		x.cause = cause;
+		x.cause = lacks ? CAUSE_NET_UNREACHABLE : CAUSE_ROUTING_FAILED;
 		x.lasting = true;
-		snprintf(x.evidence, sizeof x.evidence, "%s", why);
+		snprintf(x.evidence, sizeof x.evidence, "%s", lacks ? lacks : "there is no route to the gateway any more");
 		x.done = "the path is closed; its data goes by others, or waits for one";
-		report(d, &x);
+		fault_report(d, &x);
 	}
 	if (events_wanted(d->events))
 		events_add(d->events, path_event(d, "path_gone", e));
@@ -437,7 +437,7 @@ static void silent(struct daemon *d, struct path_end *e)
 		 e->probes_unanswered, e->probes_unanswered == 1 ? "" : "s",
 		 e->heard_us ? (double)usec_since(d->now_us, e->heard_us) / 1e3 : 0., (double)e->srtt_us / 1e3);
 	x.done = "the path is not used while another answers, and is probed";
-	report(d, &x);
+	fault_report(d, &x);
 }
 
 static void well(struct daemon *d, struct path_end *e, struct path_watch *w)
@@ -473,7 +473,7 @@ static void narrower(struct daemon *d, struct path_end *e, const struct path_wat
 	snprintf(x.evidence, sizeof x.evidence, "segments of %u bytes vanish, while the path answers shorter probes; %s", w->mtu_payload,
 		 said ? "ICMP says that they are too long" : "nobody says why");
 	x.done = "segments are shorter on it";
-	report(d, &x);
+	fault_report(d, &x);
 }
 
 void fault_path_changed(struct daemon *d, struct path_end *e, bool is_gone)
@@ -564,15 +564,15 @@ void fault_dropped(struct daemon *d, const struct udp *u, const struct udp_datag
 	snprintf(x.evidence, sizeof x.evidence, "%u datagrams from the peer's address did not authenticate within %u s", w->forged,
 		 (unsigned)(FORGED_US / USEC_PER_S));
 	x.done = "they are dropped";
-	report(d, &x);
+	fault_report(d, &x);
 }
 
 /* --- the engine --- */
 
-static struct fault of_fact(struct daemon *d, enum fault_source source, const struct fact *f)
+static struct fault of_fact(struct daemon *d, enum fault_source source, const struct fact *f, bool sealed)
 {
-	const struct path_end *e = f->path == FACT_NO_PATH ? NULL : paths_by_id(d->paths, f->path);
-	struct fault x = e ? of_path(d, source, e) : of_peer(d, source, f->peer);
+	const struct path_end *e = sealed && f->path != FACT_NO_PATH ? paths_by_id(d->paths, f->path) : NULL;
+	struct fault x = !sealed ? fault_of_plain(d, source, f->path, &f->remote) : e ? of_path(d, source, e) : of_peer(d, source, f->peer);
 
 	x.local_addr_id = f->local_addr_id;
 	x.remote_addr_id = f->remote_addr_id;
@@ -589,30 +589,25 @@ static void timed_out(struct daemon *d, const struct fact *f)
 		paths_size_doubt(d->paths, e, d->now_us);
 }
 
-void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
+void fault_fact(struct daemon *d, const struct fact *f, bool sealed)
 {
-	struct fact fact = *told;
-	const struct fact *f = &fact;
 	struct fault x, *known;
 
-	if (!sealed) {
-		fact.path = FACT_NO_PATH;
-		fact.peer = FAULT_NO_PEER;
-	}
-	engine_event(d, f);
+	engine_event(d, f, sealed);
 	switch (f->kind) {
 	case FACT_TIMEOUT:
-		x = of_fact(d, FAULT_TIMEOUT, f);
+		x = of_fact(d, FAULT_TIMEOUT, f, sealed);
 		x.cause = CAUSE_PERFORMANCE;
 		snprintf(x.evidence, sizeof x.evidence, "%u timeouts in a row, the last after %u ms, %u bytes unanswered, the round trip was %.1f ms",
 			 f->backoff, f->rto_ms, f->in_flight, f->srtt_ms);
 		x.done = "its data goes by other subflows too";
-		timed_out(d, f);
+		if (sealed)
+			timed_out(d, f);
 		break;
 	case FACT_RESET:
-		if (too_many_reports(d))
+		if (fault_too_many(d))
 			return;
-		x = of_fact(d, FAULT_RESET, f);
+		x = of_fact(d, FAULT_RESET, f, sealed);
 		x.token = f->token;
 		x.lasting = f->has_cause && !f->transient;
 		snprintf(x.evidence, sizeof x.evidence, "RST %s%s", f->has_cause ? "with reason " : "without a reason",
@@ -620,19 +615,19 @@ void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
 		x.done = "the subflow ended";
 		break;
 	case FACT_CORRUPT:
-		if (too_many_reports(d))
+		if (fault_too_many(d))
 			return;
-		x = of_fact(d, FAULT_CORRUPT, f);
+		x = of_fact(d, FAULT_CORRUPT, f, sealed);
 		x.token = f->token;
 		snprintf(x.evidence, sizeof x.evidence, "%s", f->to);
 		x.done = "the subflow was reset";
 		break;
 	case FACT_FAULT_HEARD:
-		if (heard_too_often(d, f)) {
+		if (sealed ? heard_too_often(d, f) : fault_too_many(d)) {
 			count(&d->counters, CNT_FaultHeardTooOften);
 			return;
 		}
-		x = of_fact(d, FAULT_ANNOUNCED, f);
+		x = of_fact(d, FAULT_ANNOUNCED, f, sealed);
 		x.lasting = !f->transient;
 		x.middlebox = f->middlebox;
 		snprintf(x.evidence, sizeof x.evidence, "FAULT_ANNOUNCE for address ids %u (its) and %u (ours)", f->remote_addr_id,
@@ -660,7 +655,7 @@ void fault_fact(struct daemon *d, const struct fact *told, bool sealed)
 	default:
 		return;
 	}
-	report(d, &x);
+	fault_report(d, &x);
 }
 
 /* --- time --- */

@@ -121,19 +121,21 @@ static enum open_result result_of(const struct udp_error *e)
 	}
 }
 
-/* The path is that of the socket; a listening one does not know which of our addresses the lost datagram was from. */
-static void tell_of_loss(struct plain_socket *s, struct event *ev)
+/*
+ * The path is that of the socket; a listening one does not know which of our addresses the lost datagram was from. True: it was
+ * one of a subflow's, by ev->lost.path.
+ */
+static bool tell_of_loss(struct plain_socket *s, struct event *ev)
 {
-	if (!s->listening) {
-		ev->lost.path = s->path;
-		(void)plain_tell(s->daemon, ev);
-		return;
-	}
+	ev->lost.path = s->path;
+	if (!s->listening)
+		return plain_tell(s->daemon, ev) == ERR_OK;
 	for (path_id id = 0; id < PLAIN_PATHS_MAX; id++) {
 		ev->lost.path = id;
 		if (s->daemon->plain->paths[id].used && plain_tell(s->daemon, ev) == ERR_OK)
-			return;
+			return true;
 	}
+	return false;
 }
 
 static void on_error(void *owner, struct udp *u, const struct udp_error *e)
@@ -154,7 +156,8 @@ static void on_error(void *owner, struct udp *u, const struct udp_error *e)
 		if (e->mtu)
 			ev.lost.mtu_payload = plain_payload(e->mtu, &e->to);
 	}
-	tell_of_loss(s, &ev);
+	if (tell_of_loss(s, &ev) && !ev.lost.mtu_payload)
+		fault_plain_error(s->daemon, ev.lost.path, e);
 }
 
 static void on_too_big(void *owner, struct udp *u, const struct addr *to, size_t len)
@@ -163,7 +166,7 @@ static void on_too_big(void *owner, struct udp *u, const struct addr *to, size_t
 	struct event ev = { .kind = EV_LOST, .lost = { .local_port = s->port, .remote = *to, .mtu_payload = (uint16_t)(len - 1) } };
 
 	(void)u;
-	tell_of_loss(s, &ev);
+	(void)tell_of_loss(s, &ev);
 }
 
 const struct udp_events plain_udp_events = { .datagram = on_datagram, .too_big = on_too_big, .error = on_error };

@@ -57,6 +57,7 @@ static void path_gone(struct daemon *d, path_id id)
 {
 	struct plain *pl = d->plain;
 
+	fault_plain_path(d, id, true);
 	path_tell(d, id, true);
 	plain_close_sockets_of(pl, id);
 	pl->paths[id] = (struct plain_path){ 0 };
@@ -68,7 +69,7 @@ static path_id path_put(struct daemon *d, const struct plain_path *want)
 	struct plain *pl = d->plain;
 	path_id id = path_find(pl, &want->local);
 	struct plain_path *p;
-	bool changed;
+	bool changed, is_new;
 
 	if (id < PLAIN_PATHS_MAX && pl->paths[id].interface[0] && strcmp(pl->paths[id].interface, want->interface)) {
 		if (pl->paths[id].wanted)
@@ -85,8 +86,11 @@ static path_id path_put(struct daemon *d, const struct plain_path *want)
 	p = &pl->paths[id];
 	changed = !p->used || p->initiator != want->initiator || p->backup != want->backup || p->mtu != want->mtu ||
 		  p->service != want->service || p->announce != want->announce || p->no_joins != want->no_joins || strcmp(p->name, want->name);
+	is_new = !p->used;
 	*p = *want;
 	p->used = p->wanted = true;
+	if (is_new)
+		fault_plain_path(d, id, false);
 	if (changed)
 		path_tell(d, id, false);
 	return id;

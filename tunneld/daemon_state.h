@@ -217,6 +217,9 @@ void fault_udp_error(struct daemon *d, struct path_end *e, const struct udp_erro
 void fault_dropped(struct daemon *d, const struct udp *u, const struct udp_datagram *dg); /* by the seal */
 void fault_session(struct daemon *d, peer_id peer, bool restarted);
 void fault_interfaces(struct daemon *d); /* they were read again */
+/* Plain form: a path came, or goes; and what its sockets are told of a datagram. */
+void fault_plain_path(struct daemon *d, path_id path, bool gone);
+void fault_plain_error(struct daemon *d, path_id path, const struct udp_error *error);
 
 /* Into the sealed engine; its refusals are counted by itself. */
 enum err daemon_event(struct daemon *d, struct event *ev);

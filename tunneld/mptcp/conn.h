@@ -54,7 +54,7 @@ struct sub {
 	bool port_held;                     /* plain form: local_port is marked as used on its path */
 	uint8_t local_addr_id, remote_addr_id;
 	uint8_t join_to;                    /* plain form, our join: id of the remote address it was made to */
-	uint16_t no_routes;                 /* plain form: paths that could not send its SYN */
+	uint64_t no_routes;                 /* plain form: bits of paths (their ids' low six bits) whose way its SYN did not get */
 	enum sub_stage stage;
 	bool initiator;                     /* we sent its SYN */
 	bool join;                          /* not the connection's first */

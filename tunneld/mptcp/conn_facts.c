@@ -71,7 +71,13 @@ static void push(struct engine *e, const struct fact *f)
 
 static struct fact of_conn(const struct conn *c, enum fact_kind kind)
 {
-	return (struct fact){ .kind = kind, .conn = c->id, .token = c->local_token, .peer = c->peer, .host = c->host, .path = FACT_NO_PATH };
+	struct fact f = {
+		.kind = kind, .conn = c->id, .token = c->local_token, .peer = c->peer, .host = c->host, .path = FACT_NO_PATH,
+	};
+
+	if (c->sub_count)
+		f.remote = c->subs[0]->remote;
+	return f;
 }
 
 static uint32_t cap32(uint64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
@@ -82,6 +88,7 @@ static struct fact of_sub(const struct sub *s, enum fact_kind kind)
 
 	f.path = s->path == PATH_NONE ? FACT_NO_PATH : s->path;
 	f.subflow = s->id;
+	f.remote = s->remote;
 	f.local_addr_id = s->local_addr_id;
 	f.remote_addr_id = s->remote_addr_id;
 	f.rto_ms = cap32(s->sf.rtt.rto_us / USEC_PER_MS);
@@ -204,8 +211,10 @@ void conn_fault_heard(struct sub *by, const struct mptcp_option *opt, usec_t now
 	f.local_addr_id = opt->fault.dst_addr_id;
 	f.remote_addr_id = opt->fault.src_addr_id;
 	for (uint8_t i = 0; i < c->sub_count; i++)
-		if (c->subs[i]->remote_addr_id == f.remote_addr_id && c->subs[i]->local_addr_id == f.local_addr_id)
+		if (c->subs[i]->remote_addr_id == f.remote_addr_id && c->subs[i]->local_addr_id == f.local_addr_id) {
 			f.path = c->subs[i]->path;
+			f.remote = c->subs[i]->remote;
+		}
 	/* In sealed form both ends number a path alike. */
 	for (path_id id = c->engine->peers[c->peer].paths; f.path == FACT_NO_PATH && id != PATH_NONE; id = c->engine->paths[id].peer_next)
 		if (c->engine->config.form == SEGMENT_SEALED && c->engine->paths[id].addr_id == f.remote_addr_id)

@@ -430,8 +430,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		s = sub_of_event(e, ev->lost.path, ev->lost.local_port, &ev->lost.remote);
 		if (!s)
 			return ERR_UNKNOWN;
-		pm_lost(s, ev, now_us);
-		return ERR_OK;
+		return pm_lost(s, ev, now_us);
 	case EV_DIALLED:
 		c = engine_conn_of_host(e, ev->dialled.conn);
 		if (!c)

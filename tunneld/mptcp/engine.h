@@ -71,7 +71,7 @@ enum event_kind {
 	EV_HEARD,     /* heard: something of the peer came on a path, and was no segment: it lives */
 	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now */
 	EV_PORT_TAKEN, /* port: plain form: the port that an ACT_SEND would have begun to use is not to be had; the subflow takes another */
-	EV_LOST,      /* lost: plain form: a segment could not be sent, or somebody on its way says that it was lost, and why */
+	EV_LOST,      /* lost: plain form: a segment could not be sent, or somebody on its way says that it was lost, and why. ERR_UNEXPECTED: it is not in flight */
 	EV_TIME,      /* nothing but the time */
 };
 

@@ -216,7 +216,7 @@ bool pm_move_opening(struct sub *s, path_id path);
 /* It begins anew, from another port of its path. */
 void pm_new_port(struct sub *s, usec_t now_us);
 /* EV_LOST */
-void pm_lost(struct sub *s, const struct event *ev, usec_t now_us);
+enum err pm_lost(struct sub *s, const struct event *ev, usec_t now_us);
 /* The peer announced an address, its port included. False: not to be used, or no room for it. */
 bool pm_remote_add(struct conn *c, uint8_t id, const struct addr *addr, usec_t now_us);
 void pm_remote_remove(struct conn *c, uint8_t id);

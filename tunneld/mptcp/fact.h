@@ -38,6 +38,7 @@ struct fact {
 	bool has_cause, transient, arrived;
 	uint8_t cause;             /* RFC 8684 3.6, or FAULT_ANNOUNCE's */
 	struct addr middlebox;     /* family 0: not told */
+	struct addr remote;        /* plain form: the peer's address and port; family 0 else */
 	uint64_t fault;
 	uint32_t rto_ms, limit_ms, in_flight, backoff, copies;
 	double srtt_ms;

@@ -175,25 +175,42 @@ void pm_new_port(struct sub *s, usec_t now_us)
 	syn_again(s, now_us);
 }
 
-void pm_lost(struct sub *s, const struct event *ev, usec_t now_us)
+static uint64_t path_bit(path_id id) { return UINT64_C(1) << (id & 63); }
+
+/* A path that may lead to where s goes, and of which nobody has said that it does not. */
+static path_id path_without_answer(const struct sub *s)
+{
+	const struct engine *e = s->conn->engine;
+
+	for (path_id id = e->peers[s->conn->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
+		const struct path *p = &e->paths[id];
+
+		if (p->may_initiate && p->state != PATH_DOWN && pm_leads_to(p, &s->remote) && !(s->no_routes & path_bit(id)))
+			return id;
+	}
+	return PATH_NONE;
+}
+
+enum err pm_lost(struct sub *s, const struct event *ev, usec_t now_us)
 {
 	struct conn *c = s->conn;
 	struct engine *e = c->engine;
 	struct ssn seq = ssn_of(ev->lost.seq);
+	path_id next;
 
 	/* RFC 5927 4.1: what is not in flight cannot have been lost. */
 	if (ev->lost.has_seq && (ssn_lt(seq, s->sf.snd_una) || !ssn_lt(seq, s->sf.snd_nxt))) {
 		count(e->counters, CNT_IcmpNotInFlight);
-		return;
+		return ERR_UNEXPECTED;
 	}
 	if (ev->lost.mtu_payload) {
 		subflow_too_big(&s->sf, (uint16_t)(ev->lost.mtu_payload - segment_header_fixed(e->config.form)), now_us);
 		s->want_out = true;
 		engine_ready(c);
-		return;
+		return ERR_OK;
 	}
 	if (s->stage != SUB_OPENING || !s->initiator)
-		return; /* RFC 9293 3.9.2.2: a soft error: what is open may find its way again; else its timers end it */
+		return ERR_OK; /* RFC 9293 3.9.2.2: a soft error: what is open may find its way again; else its timers end it */
 	count(e->counters, CNT_NoRoute);
 	if (s->join) {
 		path_id path = s->path;
@@ -202,14 +219,18 @@ void pm_lost(struct sub *s, const struct event *ev, usec_t now_us)
 		conn_sub_free(s);
 		pm_join_failed(c, path, to, true, now_us);
 		conn_sub_gone(c, now_us);
-		return;
+		return ERR_OK;
 	}
 	/* Every path has its turn; with the last it is the answer. */
-	if (++s->no_routes >= e->config.paths_max || !pm_race(s)) {
+	s->no_routes |= path_bit(s->path);
+	next = path_without_answer(s);
+	if (next == PATH_NONE || !pm_move_opening(s, next)) {
 		conn_fail(c, ev->lost.why, 0, false, now_us);
-		return;
+		return ERR_OK;
 	}
+	count(e->counters, CNT_SynRaced);
 	syn_again(s, now_us);
+	return ERR_OK;
 }
 
 /* --- the peer's addresses --- */

@@ -81,7 +81,7 @@ static void test_an_open_tries_every_path_and_fails_when_none_leads_there(void)
 
 	plain(&n, 2);
 	connect_to(&n);
-	for (int tries = 0; tries < 8 && !n.side[0].result; tries++) {
+	for (int tries = 0; tries < 2 && !n.side[0].result; tries++) {
 		while (engine_output(n.side[0].e, &a, n.now)) {
 			struct event ev = { .kind = EV_LOST };
 
@@ -98,7 +98,8 @@ static void test_an_open_tries_every_path_and_fails_when_none_leads_there(void)
 		}
 	}
 	CU_ASSERT_EQUAL(n.side[0].result, OPEN_HOST_UNREACHABLE);
-	CU_ASSERT_TRUE(n.sent[0] && n.sent[1]);
+	CU_ASSERT_EQUAL(n.sent[0], 1);
+	CU_ASSERT_EQUAL(n.sent[1], 1);
 	nothing_left(&n);
 	stop(&n);
 }
