@@ -388,12 +388,38 @@ static void read_plain_listen(struct place *p, void *to)
 	c->plain_listen_count = (unsigned)json_array_size(p->json);
 }
 
+static void read_extensions(struct place *p, void *to)
+{
+	static const struct { const char *name; size_t at; } all[] = {
+		{ "uperf",           offsetof(struct config_extensions, uperf)           },
+		{ "mp_prio_max_rto", offsetof(struct config_extensions, mp_prio_max_rto) },
+		{ "fault_announce",  offsetof(struct config_extensions, fault_announce)  },
+	};
+	enum { COUNT = sizeof all / sizeof *all };
+
+	if (!is_array(p, 0, COUNT))
+		return;
+	for (size_t i = 0; i < json_array_size(p->json); i++) {
+		struct place at = place_item(p, i);
+		const char *text = text_of(&at);
+		size_t k = 0;
+
+		while (text && k < COUNT && strcmp(all[k].name, text) != 0)
+			k++;
+		if (text && k == COUNT)
+			complain(&at, "must be one of: uperf, mp_prio_max_rto, fault_announce");
+		else if (text)
+			*(bool *)((char *)to + all[k].at) = true;
+	}
+}
+
 static void read_plain(struct place *p, void *to)
 {
 	static const struct key keys[] = {
-		{ "connect", read_plain_connect, offsetof(struct config, plain_connect), false },
-		{ "listen",  read_plain_listen,  0,                                      false },
-		{ "keepalive_ms", read_ms, offsetof(struct config, plain_keepalive_ms), false },
+		{ "connect",      read_plain_connect, offsetof(struct config, plain_connect),      false },
+		{ "listen",       read_plain_listen,  0,                                           false },
+		{ "keepalive_ms", read_ms,            offsetof(struct config, plain_keepalive_ms), false },
+		{ "extensions",   read_extensions,    offsetof(struct config, plain_extensions),   false },
 	};
 
 	OBJECT(p, keys, to);

@@ -72,6 +72,7 @@ struct config {
 	struct config_plain_listen plain_listen[CONFIG_ADDRESSES_MAX];
 	unsigned plain_listen_count;
 	uint32_t plain_keepalive_ms;  /* 0: none */
+	struct config_extensions { bool uperf, mp_prio_max_rto, fault_announce; } plain_extensions; /* said to hosts in plain form */
 
 	char *congestion, *scheduler;
 	uint32_t uperf_timeout_ms, user_timeout_ms, uperf_l_limit_ms, uperf_u_limit_ms; /* 0: the protocol's default */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tunneld/daemon_plain.h"
 #include "tunneld/events.h"
 #include "tunneld/io/clock.h"
 #include "tunneld/log.h"
@@ -193,14 +194,15 @@ static struct fault of_path(struct daemon *d, enum fault_source source, const st
 	return x;
 }
 
-static bool understands(struct daemon *d, peer_id peer)
+static bool understands(struct daemon *d, const struct fault *x)
 {
 	struct seal_peer_info info;
 
-	/* Of a host in plain form nothing is known. */
-	if (peer >= d->peers_max)
+	if (fault_is_plain(x))
+		return d->config->plain_extensions.fault_announce;
+	if (x->peer >= d->peers_max)
 		return false;
-	seal_peer_info(d->seal, peer, &info);
+	seal_peer_info(d->seal, x->peer, &info);
 	return info.peer_capabilities & CAP_FAULT_ANNOUNCE;
 }
 
@@ -210,8 +212,13 @@ static void tell_peer(struct daemon *d, struct fault *x)
 		.kind = EV_FAULT,
 		.fault = { .path = x->path, .id = x->id, .cause = x->cause, .transient = !x->lasting, .middlebox = x->middlebox },
 	};
+	bool is_plain = fault_is_plain(x);
 
-	switch (daemon_event(d, &ev)) {
+	if (is_plain) {
+		ev.fault.path -= PATHS_MAX;
+		ev.fault.remote = x->remote;
+	}
+	switch (is_plain ? plain_tell(d, &ev) : daemon_event(d, &ev)) {
 	case ERR_OK:
 		x->told = TOLD_SENT;
 		x->tell_us = d->now_us + TELL_AGAIN_US;
@@ -248,8 +255,9 @@ void fault_report(struct daemon *d, struct fault *what)
 	log_line(x->token ? LOG_DEBUG : LOG_INFO, "fault: %s%s%s: %s (%s%s%s): %s; %s", x->peer_name, *x->path_name ? " path " : "", x->path_name,
 		 fault_cause_text(x->cause), fault_source_name(x->source), ip.family ? " by " : "",
 		 ip.family ? addr_print(&ip, by) : "", x->evidence, x->done);
-	if (for_the_peer(x) && understands(d, x->peer)) {
-		if (x->source == FAULT_ICMP) {
+	if (for_the_peer(x) && understands(d, x)) {
+		/* Plain form: a refused send may be in the midst of the engine's output. */
+		if (x->source == FAULT_ICMP || (x->source == FAULT_SEND && fault_is_plain(x))) {
 			x->told = TOLD_WAITING;
 			x->tell_us = d->now_us + TELL_VERIFY_US;
 			d->fault_watch->tell_us = usec_min(d->fault_watch->tell_us, x->tell_us);
@@ -632,7 +640,8 @@ void fault_fact(struct daemon *d, const struct fact *f, bool sealed)
 		x.middlebox = f->middlebox;
 		snprintf(x.evidence, sizeof x.evidence, "FAULT_ANNOUNCE for address ids %u (its) and %u (ours)", f->remote_addr_id,
 			 f->local_addr_id);
-		x.done = "the path is probed";
+		if (sealed)
+			x.done = "the path is probed";
 		break;
 	case FACT_FAULT_TOLD:
 		known = faults_find(d->faults, f->fault);

@@ -14,5 +14,6 @@ const char *fault_link_lacks(struct daemon *d, const char *interface, const stru
 /* --- daemon_fault_plain.c --- */
 /* A record of plain form: path as the plain engine numbers it, PATH_NONE for none; remote: the host at the other end, or NULL. */
 struct fault fault_of_plain(struct daemon *d, enum fault_source source, path_id path, const struct addr *remote);
+bool fault_is_plain(const struct fault *x); /* of a path of plain form */
 
 #endif

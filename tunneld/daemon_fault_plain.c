@@ -13,6 +13,8 @@
 /* Its paths' numbers in records stand behind the sealed ones. */
 static uint32_t number_of(path_id path) { return path < PLAIN_PATHS_MAX ? PATHS_MAX + path : FAULT_NO_PATH; }
 
+bool fault_is_plain(const struct fault *x) { return x->path != FAULT_NO_PATH && x->path >= PATHS_MAX; }
+
 /* A number for a host that has none, beyond those of the table: equal for one address, and seldom for two. */
 static uint32_t host_number(const struct addr *host)
 {

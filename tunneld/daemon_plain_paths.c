@@ -36,7 +36,8 @@ static void path_tell(struct daemon *d, path_id id, bool gone)
 			.path = id, .state = gone ? PATH_DOWN : PATH_UP, .gone = gone, .backup = p->backup,
 			.may_initiate = p->initiator, .addr_id = (uint8_t)(id + 1), .service = p->service, .announce = p->announce,
 			.no_joins = p->no_joins, .mtu_payload = plain_payload(p->mtu, &p->local),
-			.local = p->local, .name = p->name,
+			.local = p->local, .name = p->name, .peer_uperf = d->config->plain_extensions.uperf,
+			.peer_long_prio = d->config->plain_extensions.mp_prio_max_rto,
 		},
 	};
 

@@ -54,6 +54,7 @@ static unsigned tell_of_restart(const struct daemon *d, const struct config *old
 		{ "client.gateways", same_gateways(old, new) },
 		{ "plain", d->plain_engine || !(new->plain_connect.count + new->plain_listen_count) },
 		{ "plain.keepalive_ms", old->plain_keepalive_ms == new->plain_keepalive_ms },
+		{ "plain.extensions", !memcmp(&old->plain_extensions, &new->plain_extensions, sizeof old->plain_extensions) },
 		{ "transport.congestion", same_text(old->congestion, new->congestion) },
 		{ "transport.scheduler", same_text(old->scheduler, new->scheduler) },
 		{ "transport.uperf_timeout_ms", old->uperf_timeout_ms == new->uperf_timeout_ms },

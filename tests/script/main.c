@@ -570,6 +570,8 @@ static void call_fault(char *rest)
 			ev.fault.transient = true;
 		else if (!strcmp(what, "middlebox"))
 			ev.fault.middlebox = address(word_needed(&rest, "middlebox"));
+		else if (!strcmp(what, "remote"))
+			ev.fault.remote = address(word_needed(&rest, "remote"));
 		else
 			bad_script("a fault has no \"%s\"", what);
 	}

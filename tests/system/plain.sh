@@ -81,7 +81,7 @@ done
 
 client_config() { # NETWORK
 	cat >"$dir/c.json" <<-JSON
-		{ "client": { "socket": "$dir/c.sock" }, "plain": { "connect": [ { "to": "$1" } ] },
+		{ "client": { "socket": "$dir/c.sock" }, "plain": { "connect": [ { "to": "$1" } ], "extensions": [ "fault_announce" ] },
 		  "status": { "socket": "$dir/c.status" } }
 	JSON
 }
@@ -129,13 +129,21 @@ check "both were asked before the answer" holds c /v1/faults 'len(F) == 2 and al
 check "a port where nobody listens refuses" fails 10 http://10.9.0.1:81/
 
 # --- a link goes and comes back ---
+shim curl -s --limit-rate 500k --max-time 30 -o "$dir/slow" http://10.9.0.1:8080/file &
+slow=$!
+check "a transfer has both paths" until_true 5 holds s /v1/connections 'any(len(c["subflows"]) == 2 for c in j["connections"])'
 ip link set c1 down
 check "a link that is down is a fault of its path" until_true 5 holds c /v1/faults \
 	'[(f["path"], f["type"]) for f in F if f["source"] == "link"] == [("c1", "lasting")]'
+check "the other end is told on the other path, as the config says" until_true 3 holds s /v1/faults \
+	'[(f["source"], f["path"]) for f in F if f["peer"] == "10.0.1.2"] == [("announced", "lo")]'
 check "a fetch over the other" fetch 8080
 ip link set c1 up
 ip route add 10.9.0.0/16 via 10.0.1.1 dev c1 metric 1
 check "it is over when the link is back" until_true 5 holds c /v1/faults '"link" not in [f["source"] for f in F]'
+
+wait $slow
+check "the transfer lost nothing" cmp -s "$dir/slow" "$dir/www/file"
 
 # --- SIGHUP ---
 server_config 8081

@@ -358,7 +358,8 @@ enum err engine_fault_event(struct engine *e, const struct event *ev, usec_t now
 		return ERR_UNKNOWN;
 	/* Those that have a subflow there know it by its ids in any form; then whoever can say it. */
 	for (struct sub *s = p->subs; s && told < ANNOUNCE_CONNS; s = s->path_next)
-		told += announce_on(s->conn, ev, now_us);
+		if (!ev->fault.remote.family || addr_same_ip(&ev->fault.remote, &s->remote))
+			told += announce_on(s->conn, ev, now_us);
 	for (struct conn *c = e->peers[p->peer].conns; c && !told && e->config.form == SEGMENT_SEALED; c = c->peer_next)
 		told += announce_on(c, ev, now_us);
 	return told ? ERR_OK : ERR_UNEXPECTED;

@@ -134,7 +134,8 @@ struct event {
 		struct { conn_id conn; uint64_t host; enum open_result result; uint8_t icmp_code; } dialled;
 		struct { conn_id conn; const uint8_t *bytes; size_t len; size_t taken; /* out */ } write;
 		struct { conn_id conn; size_t len; } consumed;
-		struct { path_id path; uint64_t id; uint8_t cause; bool transient; struct addr middlebox; } fault; /* id: the host's, for FACT_FAULT_TOLD */
+		/* id: the host's, for FACT_FAULT_TOLD; remote: plain form, to whom alone it matters; family 0: to all on that path */
+		struct { path_id path; uint64_t id; uint8_t cause; bool transient; struct addr middlebox, remote; } fault;
 		conn_id conn;
 	};
 };

@@ -219,7 +219,8 @@ static void test_plain_needs_no_gateway_and_no_key(void)
 	struct config *c = read_it("{ \"client\": {}, \"plain\": { \"connect\": [ { \"to\": \"10.1.0.0/16\" } ],"
 				   " \"listen\": [ { \"address\": \"[::]:80\", \"forward\": \"127.0.0.1:8080\" },"
 				   " { \"address\": \"0.0.0.0:80\", \"forward\": \"127.0.0.1:8080\", \"joins\": false },"
-				   " { \"address\": \"192.0.2.1:81\", \"forward\": \"127.0.0.1:8080\", \"announce\": true } ] } }");
+				   " { \"address\": \"192.0.2.1:81\", \"forward\": \"127.0.0.1:8080\", \"announce\": true } ],"
+				   " \"extensions\": [ \"fault_announce\" ] } }");
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
 	CU_ASSERT_STRING_EQUAL(said, "");
@@ -228,6 +229,7 @@ static void test_plain_needs_no_gateway_and_no_key(void)
 	CU_ASSERT_EQUAL(c->plain_connect.list[0].bits, 16);
 	CU_ASSERT_EQUAL_FATAL(c->plain_listen_count, 3);
 	CU_ASSERT_EQUAL(c->plain_keepalive_ms, 7200000);
+	CU_ASSERT_TRUE(c->plain_extensions.fault_announce && !c->plain_extensions.uperf && !c->plain_extensions.mp_prio_max_rto);
 	CU_ASSERT_TRUE(c->plain_listen[0].joins && !c->plain_listen[0].announce);
 	CU_ASSERT_TRUE(!c->plain_listen[1].joins && !c->plain_listen[1].announce);
 	CU_ASSERT_TRUE(c->plain_listen[2].joins && c->plain_listen[2].announce);
