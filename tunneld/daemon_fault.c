@@ -236,6 +236,9 @@ static void tell_peer(struct daemon *d, struct fault *x)
 
 static bool for_the_peer(const struct fault *x)
 {
+	/* A host knows what it says itself, as that nobody listens on a port of its. */
+	if (fault_is_plain(x) && x->source == FAULT_ICMP && !x->middlebox.family)
+		return false;
 	return x->path != FAULT_NO_PATH && (x->source == FAULT_LINK || x->source == FAULT_ADDRESS || x->source == FAULT_SEND ||
 					    x->source == FAULT_ICMP || x->source == FAULT_PROBE || x->source == FAULT_MTU ||
 					    x->source == FAULT_DECRYPT);

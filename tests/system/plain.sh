@@ -56,6 +56,8 @@ sys.exit(not eval(sys.argv[1]))' "$3" 2>/dev/null
 }
 
 shim() { PLAIT_SOCKET=$dir/c.sock "$B/plait" run -- "$@"; }
+# In the background, as $!: the process itself and no shell around it.
+behind() { (exec env PLAIT_SOCKET="$dir/c.sock" "$B/plait" run -- "$@") & }
 fetch() { shim curl -sf --max-time 20 -o "$dir/got" "http://10.9.0.1:$1/file" && cmp -s "$dir/got" "$dir/www/file"; }
 fails() { ! shim curl -sf --max-time "$1" -o /dev/null "$2"; }
 
@@ -79,9 +81,9 @@ done
 "${s[@]}" sysctl -qw net.ipv4.ip_forward=1 2>/dev/null
 "${s[@]}" ip route add unreachable 10.9.0.9
 
-client_config() { # NETWORK
+client_config() { # NETWORK [PATHS]
 	cat >"$dir/c.json" <<-JSON
-		{ "client": { "socket": "$dir/c.sock" }, "plain": { "connect": [ { "to": "$1" } ], "extensions": [ "fault_announce" ] },
+		{ "client": { "socket": "$dir/c.sock", "paths": ${2:-\"auto\"} }, "plain": { "connect": [ { "to": "$1" } ], "extensions": [ "fault_announce" ] },
 		  "status": { "socket": "$dir/c.status" } }
 	JSON
 }
@@ -99,6 +101,7 @@ client_config 10.9.0.0/16
 server_config 8080
 mkdir "$dir/www"
 head -c 3000000 /dev/urandom >"$dir/www/file"
+head -c 30000000 /dev/urandom >"$dir/www/long"
 "${s[@]}" python3 -m http.server --bind 127.0.0.1 --directory "$dir/www" 8000 >"$dir/http.log" 2>&1 &
 "${s[@]}" "$B/tunneld" -c "$dir/s.json" 2>>"$dir/s.log" &
 server=$!
@@ -129,7 +132,7 @@ check "both were asked before the answer" holds c /v1/faults 'len(F) == 2 and al
 check "a port where nobody listens refuses" fails 10 http://10.9.0.1:81/
 
 # --- a link goes and comes back ---
-shim curl -s --limit-rate 500k --max-time 30 -o "$dir/slow" http://10.9.0.1:8080/file &
+behind curl -s --limit-rate 10M --max-time 30 -o "$dir/slow" http://10.9.0.1:8080/long
 slow=$!
 check "a transfer has both paths" until_true 5 holds s /v1/connections 'any(len(c["subflows"]) == 2 for c in j["connections"])'
 ip link set c1 down
@@ -143,9 +146,21 @@ ip route add 10.9.0.0/16 via 10.0.1.1 dev c1 metric 1
 check "it is over when the link is back" until_true 5 holds c /v1/faults '"link" not in [f["source"] for f in F]'
 
 wait $slow
-check "the transfer lost nothing" cmp -s "$dir/slow" "$dir/www/file"
+check "the transfer lost nothing" cmp -s "$dir/slow" "$dir/www/long"
 
 # --- SIGHUP ---
+behind curl -s --limit-rate 1M --max-time 30 -o "$dir/slow" http://10.9.0.1:8080/long
+slow=$!
+check "a transfer has both paths again" until_true 5 holds s /v1/connections 'any(len(c["subflows"]) == 2 for c in j["connections"])'
+client_config 10.9.0.0/16 '[ {"name": "c1", "interface": "c1"}, {"name": "c2", "interface": "c2", "backup": true} ]'
+kill -HUP $client
+check "a link that becomes a backup is one for the other end (MP_PRIO)" until_true 5 holds s /v1/connections \
+	'any({s["remote"].split(":")[0]: s["mode"] for s in c["subflows"]} == {"10.0.1.2": "primary", "10.0.2.2": "backup"} for c in j["connections"])'
+client_config 10.9.0.0/16
+kill -HUP $client
+check "and back" until_true 5 holds s /v1/connections \
+	'any([s["mode"] for s in c["subflows"]] == ["primary", "primary"] for c in j["connections"])'
+{ kill $slow; wait $slow; } 2>/dev/null
 server_config 8081
 kill -HUP $server
 check "a listener is opened" until_true 5 fetch 8081
@@ -158,11 +173,11 @@ kill -HUP $client
 check "and named again" until_true 5 fetch 8081
 
 # --- a host that vanishes while nothing is in flight ---
-(exec env PLAIT_SOCKET="$dir/c.sock" "$B/plait" run -- python3 -c '
+behind python3 -c '
 import socket, time
 s = socket.create_connection(("10.9.0.1", 8081))
 print("open", flush=True)
-time.sleep(60)' >"$dir/idle" 2>&1) &
+time.sleep(60)' >"$dir/idle" 2>&1
 idle=$!
 check "a connection is open and idle" until_true 5 grep -q open "$dir/idle"
 check "the server has it" until_true 5 holds s /v1/status 'j["connections"] >= 1'
