@@ -182,7 +182,7 @@ bool conn_corrupt(struct sub *s, struct dsn from, usec_t now_us)
 	return false;
 }
 
-bool conn_fail_received(struct sub *s, struct dsn from, usec_t now_us)
+bool conn_fail_received(struct sub *s, usec_t now_us)
 {
 	struct conn *c = s->conn;
 
@@ -203,8 +203,8 @@ bool conn_fail_received(struct sub *s, struct dsn from, usec_t now_us)
 		c->fail_dsn = c->reorder.ready;
 		c->fail_owed = true;
 	} else {
-		/* RFC 8684 3.7: not contiguous: the subflow cannot be kept. */
-		reset_failed(s, from, now_us);
+		/* RFC 8684 3.7: not contiguous: the subflow cannot be kept. What we say is of the peer's data, as what he said is of ours. */
+		reset_failed(s, c->reorder.ready, now_us);
 		return true;
 	}
 	subflow_ack_now(&s->sf);

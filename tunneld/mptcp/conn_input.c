@@ -158,7 +158,7 @@ static bool options(struct sub *s, const struct segment *seg, struct mapping *ma
 			conn_fault_heard(s, &seg->mptcp[i], now_us);
 			break;
 		case MP_FAIL:
-			if (conn_fail_received(s, seg->mptcp[i].fail.dsn, now_us))
+			if (conn_fail_received(s, now_us))
 				return false;
 			break;
 		default:
@@ -260,7 +260,7 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 		if (!c->fallen && !options(s, seg, &map, now_us))
 			return;
 		if (plain && segment_mptcp(seg, MP_FAIL))
-			conn_fail_received(s, segment_mptcp(seg, MP_FAIL)->fail.dsn, now_us);
+			(void)conn_fail_received(s, now_us); /* what has fallen back stays */
 		if (seg->payload_len && !c->fallen)
 			conn_mapping_remember(s, seg, &map);
 		pay = f.payload ? conn_payload(s, &f, &map, now_us, &f.fin) : PAY_OK;

@@ -50,7 +50,7 @@ bool conn_option_infinite(const struct sub *s, struct segment *seg, bool data);
 /* A checksum failed: the mapping began at `from`. True: s is gone; false: MP_FAIL goes out, nothing of it is to be taken. */
 bool conn_corrupt(struct sub *s, struct dsn from, usec_t now_us);
 /* MP_FAIL. True: s is gone. */
-bool conn_fail_received(struct sub *s, struct dsn from, usec_t now_us);
+bool conn_fail_received(struct sub *s, usec_t now_us);
 /* MP_FAIL again, or the end of its subflow. True: that. */
 bool conn_fail_due(struct conn *c, usec_t now_us);
 bool conn_option_fail(struct conn *c, struct segment *seg);

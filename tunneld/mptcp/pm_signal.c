@@ -25,9 +25,6 @@ static bool same_subject(const struct signal *a, const struct signal *b)
 		       !memcmp(a->opt.remove_addr.ids, b->opt.remove_addr.ids, a->opt.remove_addr.count);
 	case MP_PRIO:
 		return true;
-	case FAULT_ANNOUNCE:
-		return a->opt.fault.cause == b->opt.fault.cause && a->opt.fault.src_addr_id == b->opt.fault.src_addr_id &&
-		       a->opt.fault.dst_addr_id == b->opt.fault.dst_addr_id;
 	default:
 		return a->bound;
 	}
