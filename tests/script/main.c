@@ -718,6 +718,8 @@ static void check_sub(unsigned sub, char *rest)
 		compare_text(what, i.uperf_cause, rest);
 	else if (!strcmp(what, "rto_ms"))
 		compare_number(what, i.rto_ms, rest);
+	else if (!strcmp(what, "srtt_ms"))
+		compare_number(what, (uint64_t)i.srtt_ms, rest);
 	else if (!strcmp(what, "cwnd"))
 		compare_number(what, i.cwnd, rest);
 	else if (!strcmp(what, "in_flight"))

@@ -146,12 +146,21 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		return;
 	}
 	if (c->close_us <= now_us) {
-		/* All is said both ways; a subflow that does not answer its FIN is not waited for. */
+		/*
+		 * All is said both ways; a subflow that does not answer its FIN is not waited for. One in TIME-WAIT goes by
+		 * itself: RFC 9293 3.10.7.4, eighth, the peer's FIN, when it comes again, has its time begin anew.
+		 */
 		c->close_us = USEC_NEVER;
-		while (c->sub_count)
-			conn_sub_free(c->subs[0]);
-		conn_sub_gone(c, now_us);
-		return;
+		for (uint8_t i = 0; i < c->sub_count;) {
+			if (c->subs[i]->sf.state == SF_TIME_WAIT)
+				i++;
+			else
+				conn_sub_free(c->subs[i]);
+		}
+		if (!c->sub_count) {
+			conn_sub_gone(c, now_us);
+			return;
+		}
 	}
 	if (!conn_mode_time(c, now_us))
 		return;
