@@ -94,6 +94,8 @@ static void on_datagram(void *owner, struct udp *u, const struct udp_datagram *d
 		return;
 	if (d->capture)
 		plain_capture(d, path, false, s->port, &dg->from, dg->bytes, dg->len);
+	d->plain->paths[path].bytes_received += dg->len;
+	d->plain->paths[path].datagrams_received++;
 	ev = (struct event){
 		.kind = EV_SEGMENT,
 		.segment = {
@@ -240,6 +242,8 @@ void plain_segment(struct daemon *d, const struct action *act)
 		plain_capture(d, act->send.path, true, s->port, act->send.remote, act->send.bytes, act->send.len);
 	memcpy(room, act->send.bytes, act->send.len);
 	udp_batch_add(&s->batch, &s->udp, act->send.len);
+	d->plain->paths[act->send.path].bytes_sent += act->send.len;
+	d->plain->paths[act->send.path].datagrams_sent++;
 	if (s->dirty)
 		return;
 	s->dirty = true;

@@ -14,6 +14,7 @@ struct plain_path {
 	char name[CONFIG_NAME_MAX];
 	char interface[IF_NAMESIZE]; /* to bind to; "": none */
 	uint32_t mtu;
+	uint64_t bytes_sent, bytes_received, datagrams_sent, datagrams_received; /* of segments, UDP and IP not counted */
 };
 
 struct plain_socket {

@@ -69,7 +69,7 @@ static path_id path_put(struct daemon *d, const struct plain_path *want)
 {
 	struct plain *pl = d->plain;
 	path_id id = path_find(pl, &want->local);
-	struct plain_path *p;
+	struct plain_path *p, before;
 	bool changed, is_new;
 
 	if (id < PLAIN_PATHS_MAX && pl->paths[id].interface[0] && strcmp(pl->paths[id].interface, want->interface)) {
@@ -88,8 +88,15 @@ static path_id path_put(struct daemon *d, const struct plain_path *want)
 	changed = !p->used || p->initiator != want->initiator || p->backup != want->backup || p->mtu != want->mtu ||
 		  p->service != want->service || p->announce != want->announce || p->no_joins != want->no_joins || strcmp(p->name, want->name);
 	is_new = !p->used;
+	before = *p;
 	*p = *want;
 	p->used = p->wanted = true;
+	if (!is_new) {
+		p->bytes_sent = before.bytes_sent;
+		p->bytes_received = before.bytes_received;
+		p->datagrams_sent = before.datagrams_sent;
+		p->datagrams_received = before.datagrams_received;
+	}
 	if (is_new)
 		fault_plain_path(d, id, false);
 	if (changed)

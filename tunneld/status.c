@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tunneld/capture.h"
+#include "tunneld/daemon_plain.h"
 #include "tunneld/events.h"
 #include "tunneld/io/clock.h"
 #include "tunneld/status_json.h"
@@ -216,7 +217,43 @@ static json_t *next_path(struct pieces *p)
 	return path(p->daemon, e);
 }
 
-static const struct pieces_section path_sections[] = { { "paths", next_path }, { NULL, NULL } };
+static json_t *plain_path(const struct daemon *d, path_id id)
+{
+	const struct plain_path *p = &d->plain->paths[id];
+	json_t *o = json_object();
+
+	json_set(o, "id", json_number_of(id));
+	json_set(o, "worker", json_number_of(d->worker));
+	json_set(o, "name", json_string(p->name));
+	json_set(o, "role", json_string(p->initiator ? "connect" : "listen"));
+	json_set(o, "state", json_string("up"));
+	json_set(o, "backup", json_boolean(p->backup));
+	json_set(o, "announce", json_boolean(p->announce));
+	json_set(o, "joins", json_boolean(!p->no_joins));
+	json_set(o, "interface", json_text_or_null(p->interface));
+	json_set(o, "local", json_address(&p->local));
+	json_set(o, "mtu_payload", json_number_of(plain_payload(p->mtu, &p->local)));
+	json_set(o, "bytes_sent", json_number_of(p->bytes_sent));
+	json_set(o, "bytes_received", json_number_of(p->bytes_received));
+	json_set(o, "datagrams_sent", json_number_of(p->datagrams_sent));
+	json_set(o, "datagrams_received", json_number_of(p->datagrams_received));
+	return o;
+}
+
+static json_t *next_plain_path(struct pieces *p)
+{
+	const struct daemon *d = p->daemon;
+
+	while (d->plain && p->cursor < PLAIN_PATHS_MAX) {
+		path_id id = (path_id)p->cursor++;
+
+		if (d->plain->paths[id].used)
+			return plain_path(d, id);
+	}
+	return NULL;
+}
+
+static const struct pieces_section path_sections[] = { { "paths", next_path }, { "plain", next_plain_path }, { NULL, NULL } };
 
 static json_t *peer(struct daemon *d, peer_id i)
 {

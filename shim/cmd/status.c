@@ -123,22 +123,28 @@ static const char *ms_text(struct json v, char out[16])
 	return out;
 }
 
-static void print_paths(struct json all)
+static void print_path_rows(struct json list, const char *far_end)
 {
-	struct json next = json_first(json_member(all, "paths")), p;
+	struct json next = json_first(list), p;
 	char a[64], b[64], c[64], d[16], e[16], f[16], g[16];
 
-	printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n", "PATH", "STATE", "LOCAL", "REMOTE", "RTT",
-	       "SENT", "RECEIVED");
 	while (json_next(&next, &p))
 		printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n",
 		       word(MEMBER(p, "name", "path", "id"), a, sizeof a),
 		       word(json_member(p, "state"), f, sizeof f),
 		       word(MEMBER(p, "local", "interface", "address"), b, sizeof b),
-		       word(MEMBER(p, "remote", "peer"), c, sizeof c),
+		       far_end ? far_end : word(MEMBER(p, "remote", "peer"), c, sizeof c),
 		       ms_text(json_member(p, "srtt_ms"), g),
 		       bytes_text(json_number(json_member(p, "bytes_sent"), 0), d),
 		       bytes_text(json_number(json_member(p, "bytes_received"), 0), e));
+}
+
+static void print_paths(struct json all)
+{
+	printf("%-12s %-8s %-24s %-24s %9s %9s %9s\n", "PATH", "STATE", "LOCAL", "REMOTE", "RTT",
+	       "SENT", "RECEIVED");
+	print_path_rows(json_member(all, "paths"), NULL);
+	print_path_rows(json_member(all, "plain"), "(plain)");
 }
 
 static void print_connections(struct json all)

@@ -118,8 +118,17 @@ event() { # EXPRESSION over e
 import json, sys
 sys.exit(not any(eval(sys.argv[2]) for e in map(json.loads, open(sys.argv[1]).read().splitlines()[:-1])))' "$dir/events" "$1" 2>/dev/null
 }
-check "both ways carry a subflow, each told with its path and its host" until_true 10 event \
-	'e["event"] == "subflow_up" and e["path"] == "c1" and e["peer"] == "10.9.0.1"'
+both_seen() { # a fetch may be over before the second path has joined
+	fetch 8080 && for n in 1 2; do
+		event "e['event'] == 'subflow_up' and e['path'] == 'c$n' and e['peer'] == '10.9.0.1'" || return 1
+	done
+}
+check "both ways carry a subflow, each told with its path and its host" until_true 10 both_seen
+check "each link is a path of plain form, with what it carried" until_true 3 holds c /v1/paths \
+	'not j["paths"] and {p["name"] for p in j["plain"] if p["role"] == "connect" and p["bytes_received"] > 0} == {"c1", "c2"}'
+check "plait status shows them" grep -q '^c2 .* 10.0.2.2 .*(plain)' <("$B/plait" status --socket "$dir/c.status")
+status s /v1/paths >"$dir/paths.json"
+check "as the schema says" python3 -W ignore tests/lint/schemas.py --answer "$dir/paths.json" status#paths
 check "a fetch leaves no fault" holds c /v1/faults 'not F'
 
 # --- somebody on the way says no ---
