@@ -124,10 +124,10 @@ static void read_workers(struct place *p, void *to)
 
 	if (!whole_number(p, DATAGRAM_WORKERS_MAX, &v))
 		return;
-	if (v)
-		*(uint32_t *)to = (uint32_t)v;
-	else
+	if (!v)
 		complain(p, "must be 1 at least");
+	else if (v > *(uint32_t *)to) /* one number for the process: the larger of the roles' */
+		*(uint32_t *)to = (uint32_t)v;
 }
 
 static void read_egress(struct place *p, void *to)
@@ -244,6 +244,7 @@ static void read_client_role(struct place *p, void *to)
 		{ "gateways",        read_gateways,    0,                                               false },
 		{ "paths",           read_paths,       0,                                               false },
 		{ "bypass",          read_cidrs,       offsetof(struct config, bypass),                 false },
+		{ "workers",         read_workers,     offsetof(struct config, workers),                false },
 	};
 	struct config *c = to;
 

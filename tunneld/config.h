@@ -56,7 +56,7 @@ struct config {
 	struct config_client_key *clients;
 	size_t client_count;
 	struct config_cidrs egress_allow, egress_deny;
-	uint32_t workers;             /* never 0 */
+	uint32_t workers;             /* of both roles; never 0 */
 
 	bool client;
 	char *client_socket;          /* never NULL with the client role */

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 
 #include "tunneld/capture.h"
-#include "tunneld/daemon_state.h"
+#include "tunneld/daemon_flow.h"
 #include "tunneld/events.h"
 #include "tunneld/io/clock.h"
 #include "tunneld/log.h"
@@ -135,12 +135,14 @@ static void on_idle(void *owner)
 	bool more;
 
 	d->now_us = clock_now();
+	place_turn(d);
 	net_time(d);
 	flow_time(d);
 	fault_time(d);
 	plain_listen_time(d);
 	more = drain(d);
 	d->connects_this_turn = 0;
+	place_tell_load(d);
 	tell(d);
 	next = usec_min(engine_deadline(d->engine), usec_min(net_deadline(d), d->waiting_deadline_us));
 	if (d->plain_engine)
@@ -177,6 +179,29 @@ bool daemon_peer_add(struct daemon *d, enum peer_kind kind, const char *name, co
 	strcpy(p->name, name);
 	memcpy(p->public_key, key, KEY_SIZE);
 	return true;
+}
+
+void daemon_peer_again(struct daemon *d, peer_id peer)
+{
+	struct seal_peer_info info;
+
+	seal_peer_info(d->seal, peer, &info);
+	for (peer_id i = 0; i < d->peers_max; i++)
+		if (d->peers[i].kind == PEER_CLIENT && !memcmp(d->peers[i].public_key, info.public_key, KEY_SIZE)) {
+			d->peers[peer] = (struct peer){ .kind = PEER_CLIENT };
+			strcpy(d->peers[peer].name, d->peers[i].name);
+			memcpy(d->peers[peer].public_key, info.public_key, KEY_SIZE);
+			return;
+		}
+}
+
+bool daemon_lists(const struct daemon *d, peer_id peer)
+{
+	const struct peer *p = &d->peers[peer];
+
+	if (p->kind != PEER_CLIENT)
+		return p->kind == PEER_GATEWAY && (p->joined || !d->worker);
+	return p->ready_told || seal_worker_of(d->seal, p->public_key) == d->worker;
 }
 
 /* --- signals --- */
@@ -224,11 +249,6 @@ void daemon_use_egress(struct daemon *d)
 	d->egress.deny_count = d->config->egress_deny.count;
 }
 
-bool daemon_serves(const struct daemon *d, const struct config_client_key *c)
-{
-	return seal_worker_of(d->seal, c->public_key) == d->worker;
-}
-
 /* --- life --- */
 
 static struct engine *engine_open(struct daemon *d, enum segment_form form, uint32_t paths_max, bool listens)
@@ -263,7 +283,8 @@ static bool seal_open(struct daemon *d)
 {
 	struct seal_config sc = {
 		.private_key = d->config->private_key,
-		.capabilities = CAP_AES_256_GCM | CAP_LONG_MP_PRIO | CAP_UPERF | CAP_FAULT_ANNOUNCE,
+		.capabilities = CAP_AES_256_GCM | CAP_LONG_MP_PRIO | CAP_UPERF | CAP_FAULT_ANNOUNCE |
+				(d->config->gateway ? CAP_WORKERS : 0),
 		.peers_max = d->peers_max, .responder = d->config->gateway, .counters = &d->counters,
 		.wall_us = clock_wall(), .worker = (uint8_t)d->worker, .workers = (uint8_t)d->config->workers,
 	};
@@ -306,11 +327,12 @@ static int open_one(struct daemon *d)
 		log_line(LOG_ERROR, "cannot start: %s", strerror(errno));
 		return 1;
 	}
-	for (size_t i = 0; i < c->gateway_count && !d->worker; i++)
+	/* The same numbers in every worker: gateways are named by them from one to another. */
+	for (size_t i = 0; i < c->gateway_count; i++)
 		if (!daemon_peer_add(d, PEER_GATEWAY, c->gateways[i].name, c->gateways[i].public_key))
 			return 1;
 	for (size_t i = 0; i < c->client_count; i++)
-		if (daemon_serves(d, &c->clients[i]) && !daemon_peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
+		if (!daemon_peer_add(d, PEER_CLIENT, c->clients[i].name, c->clients[i].public_key))
 			return 1;
 	d->engine = engine_open(d, SEGMENT_SEALED,
 				d->peers_max * PATHS_PER_PEER < PATHS_MAX ? d->peers_max * PATHS_PER_PEER : PATHS_MAX, c->gateway);
@@ -372,6 +394,7 @@ static void close_one(struct daemon *d)
 	udp_pool_close(&d->pool);
 	if (d->loop)
 		loop_free(d->loop);
+	post_close(&d->post);
 	free(d->own);
 	free(d->peers);
 	free(d);
@@ -398,6 +421,11 @@ int daemon_run(struct config *config, const char *file)
 		return 1;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	if (post_open(&d->post)) {
+		free(d);
+		config_free(config);
+		return 1;
+	}
 	d->first = d;
 	d->config = config;
 	d->connections_max = (config->connections_max + config->workers - 1) / config->workers;

@@ -2,7 +2,6 @@
 /* A client's streams before they are open: connects parked for applications, the wait for a gateway, the wish for a path. */
 #include "tunneld/daemon_flow.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -57,8 +56,6 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	struct daemon *d = ctx;
 	struct addr to = addr_unmap(dest);
 	bool is_plain;
-	struct flow *f;
-	peer_id gateway = 0;
 
 	d->now_us = clock_now();
 	count(&d->counters, CNT_ConnectsAsked);
@@ -68,11 +65,23 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 		park_unable(d->park, id, d->ending ? ECONNREFUSED : ENETUNREACH, LOCAL_NO_TUNNEL);
 		return;
 	}
-	f = flow_new(d, is_plain ? d->plain_engine : d->engine, FLOW_WAITING, &to);
+	if (!is_plain && place_elsewhere(d, id, &to, who))
+		return;
+	/* Not for the first handshake, which is a matter of a round trip. */
+	if (!flow_connect(d, is_plain ? d->plain_engine : d->engine, id, &to, who) &&
+	    usec_since(d->now_us, d->started_us) > 3 * USEC_PER_S)
+		park_slow(d->park, id, LOCAL_NO_GATEWAY);
+}
+
+bool flow_connect(struct daemon *d, struct engine *engine, park_id id, const struct addr *to, const struct park_caller *who)
+{
+	struct flow *f = flow_new(d, engine, FLOW_WAITING, to);
+	peer_id gateway = 0;
+
 	if (!f) {
 		count(&d->counters, CNT_ConnectsFailed);
-		park_fail(d->park, id, ENOBUFS);
-		return;
+		application_fail(d, id, ENOBUFS);
+		return true;
 	}
 	flow_park_known(d, f, id);
 	f->pid = who->pid;
@@ -81,39 +90,57 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	f->mark = who->mark;
 	memcpy(f->device, who->device, sizeof f->device);
 	memcpy(f->comm, who->comm, sizeof f->comm);
-	if (is_plain || net_gateway(d, &gateway)) {
+	if (engine == d->plain_engine || net_gateway(d, &gateway)) {
 		connect_flow(d, f, gateway);
 		/* The first of a turn goes before anything else is done; those that come with it share a batch. */
 		if (!d->connects_this_turn++)
 			daemon_send(d);
-		return;
+		return true;
 	}
-	/* Not for the first handshake, which is a matter of a round trip. */
-	if (usec_since(d->now_us, d->started_us) > 3 * USEC_PER_S)
-		park_slow(d->park, id, LOCAL_NO_GATEWAY);
 	flow_wait(d, f);
+	return false;
+}
+
+void flow_streams(struct daemon *d, park_id id, int fd)
+{
+	struct flow *f = flow_of_park(d, id);
+
+	if (!f || f->state != FLOW_COMPLETING)
+		place_stray(d, id, fd); /* it failed while its end was on the way */
+	else
+		flow_opened(d, f, fd);
 }
 
 static void on_park_stream(void *ctx, park_id id, int fd)
 {
 	struct daemon *d = ctx;
-	struct flow *f = flow_of_park(d, id);
 
 	d->now_us = clock_now();
-	assert(f && f->state == FLOW_COMPLETING);
-	flow_opened(d, f, fd);
+	if (park_tag(d->park, id))
+		place_stream(d, id, fd);
+	else
+		flow_streams(d, id, fd);
+}
+
+void flow_cancel(struct daemon *d, park_id id)
+{
+	struct flow *f = flow_of_park(d, id);
+
+	if (!f)
+		return;
+	flow_engine_abort(f);
+	flow_free(d, f);
 }
 
 static void on_park_cancel(void *ctx, park_id id)
 {
 	struct daemon *d = ctx;
-	struct flow *f = flow_of_park(d, id);
 
-	if (!f)
-		return;
 	d->now_us = clock_now();
-	flow_engine_abort(f);
-	flow_free(d, f);
+	if (flow_of_park(d, id))
+		flow_cancel(d, id);
+	else
+		place_cancel(d, id);
 }
 
 /* Never without a word: whatever does not go through the tunnel has a line and a number. */
@@ -133,7 +160,7 @@ static bool on_park_info(void *ctx, park_id id, struct local_info *out)
 {
 	const struct flow *f = flow_of_park(ctx, id);
 
-	return f && flow_info(f, out);
+	return f ? flow_info(f, out) : place_info(ctx, id, out);
 }
 
 static const struct park_callbacks park_callbacks = {
@@ -168,7 +195,7 @@ void flow_connected(struct daemon *d, struct flow *f, const struct action *act)
 	}
 	count(&d->counters, CNT_ConnectsOpened);
 	flow_is(d, f, FLOW_COMPLETING);
-	if (park_complete(d->park, f->park, &fd))
+	if (application_complete(d, f->park, &fd))
 		flow_opened(d, f, fd);
 	/* Else on_park_stream() or on_park_cancel() comes. */
 }
@@ -178,7 +205,7 @@ int flow_park_open(struct daemon *d)
 	struct park_config pc = {
 		.socket = d->config->client_socket, .any_user = d->config->client_socket_any_user,
 		.bypass = d->config->bypass.list, .bypass_count = d->config->bypass.count,
-		.streams_max = d->connections_max,
+		.streams_max = d->config->connections_max, /* of all workers */
 	};
 	const char *why;
 

@@ -82,6 +82,7 @@ void flow_park_known(struct daemon *d, struct flow *f, park_id park)
 	f->park = park;
 	f->next = *b;
 	*b = f;
+	d->load.streams++;
 }
 
 /* What it holds outside has been dealt with. */
@@ -94,6 +95,7 @@ void flow_free(struct daemon *d, struct flow *f)
 		while (*at != f)
 			at = &(*at)->next;
 		*at = f->next;
+		d->load.streams--;
 	}
 	flow_is(d, f, FLOW_FREE);
 	f->next = d->free_flow;
@@ -130,10 +132,10 @@ void flow_local_reset(struct daemon *d, struct flow *f, enum open_result why)
 	if (f->stream.fd >= 0) {
 		stream_reset(&f->stream);
 		if (f->park)
-			park_closed(d->park, f->park);
+			application_closed(d, f->park);
 	} else if (f->park) {
 		count(&d->counters, CNT_ConnectsFailed);
-		park_fail(d->park, f->park, verdict_errno(why));
+		application_fail(d, f->park, verdict_errno(why));
 	}
 	flow_free(d, f);
 }
@@ -187,7 +189,7 @@ static void stream_died(struct daemon *d, struct flow *f)
 	count(&d->counters, CNT_StreamsReset);
 	stream_close(&f->stream);
 	if (f->park)
-		park_closed(d->park, f->park);
+		application_closed(d, f->park);
 	engine_end(f, EV_ABORT_AFTER);
 	flow_free(d, f);
 }
@@ -297,7 +299,7 @@ void flow_opened(struct daemon *d, struct flow *f, int fd)
 		log_line(LOG_WARN, "%s: %s", TEXT(&f->destination), strerror(error));
 		flow_engine_abort(f);
 		if (f->park)
-			park_closed(d->park, f->park);
+			application_closed(d, f->park);
 		flow_free(d, f);
 		return;
 	}
@@ -368,7 +370,7 @@ void flow_action(struct daemon *d, struct engine *from, const struct action *act
 		}
 		stream_close(&f->stream);
 		if (f->park)
-			park_closed(d->park, f->park);
+			application_closed(d, f->park);
 		flow_free(d, f);
 		break;
 	case ACT_SEND:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What daemon_flow.c, daemon_connect.c and daemon_dial.c share: the table of streams, and how one begins and ends. A stream's
+ * What daemon_flow.c, daemon_connect.c, daemon_dial.c and daemon_place.c share: the table of streams, and how one begins and ends. A stream's
  * life is FLOW_WAITING, FLOW_OPENING, FLOW_COMPLETING (client) or FLOW_DIALLING (gateway), FLOW_OPEN, FLOW_FREE.
  */
 #ifndef PLAIT_DAEMON_FLOW_H
@@ -30,7 +30,29 @@ void flow_local_reset(struct daemon *d, struct flow *f, enum open_result why);
 /* --- daemon_connect.c --- */
 int flow_park_open(struct daemon *d); /* 0, or 1 with the reason on stderr */
 void flow_wait(struct daemon *d, struct flow *f);
+/* An application's connect becomes a stream of this worker; false: it waits for a gateway. */
+bool flow_connect(struct daemon *d, struct engine *engine, park_id park, const struct addr *to, const struct park_caller *who);
+void flow_streams(struct daemon *d, park_id park, int fd); /* the application's end, as from park's on_stream() */
+void flow_cancel(struct daemon *d, park_id park);
 void flow_connected(struct daemon *d, struct flow *f, const struct action *act); /* ACT_OPENED */
+
+/* --- daemon_place.c: a client's workers --- */
+int post_open(struct post *p); /* 0 or errno */
+void post_close(struct post *p);
+void place_turn(struct daemon *d);      /* reads its letters */
+void place_tell_load(struct daemon *d); /* at the end of a turn */
+/* From the first: */
+/* True: another worker has that connect now. */
+bool place_elsewhere(struct daemon *d, park_id park, const struct addr *to, const struct park_caller *who);
+void place_stream(struct daemon *d, park_id park, int fd);
+void place_cancel(struct daemon *d, park_id park);
+bool place_info(struct daemon *d, park_id park, struct local_info *out);
+void place_gateway(struct daemon *d, peer_id gateway); /* the others may have sessions with it, too */
+/* As park_complete(), park_fail() and park_closed(), from any worker. */
+bool application_complete(struct daemon *d, park_id park, int *fd);
+void application_fail(struct daemon *d, park_id park, int error);
+void application_closed(struct daemon *d, park_id park);
+void place_stray(struct daemon *d, park_id park, int fd); /* its stream is gone */
 
 /* --- daemon_dial.c --- */
 void flow_dial(struct daemon *d, struct engine *from, const struct action *act); /* ACT_DIAL */

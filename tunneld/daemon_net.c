@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Datagrams: sealed and opened between the sockets and the engine; sessions and paths. */
-#include "tunneld/daemon_state.h"
+#include "tunneld/daemon_flow.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -121,12 +121,21 @@ static void session_ready(struct daemon *d, struct peer *p, peer_id peer, const 
 {
 	struct path_end *e;
 
-	if (!p->ready_told)
+	if (!p->ready_told && d->worker)
+		log_line(LOG_INFO, "%s %s: session of worker %u", p->kind == PEER_GATEWAY ? "gateway" : "client", p->name, d->worker);
+	else if (!p->ready_told)
 		log_line(LOG_INFO, "%s %s: session", p->kind == PEER_GATEWAY ? "gateway" : "client", p->name);
 	p->ready_told = true;
 	fault_session(d, peer, false);
 	if (p->kind != PEER_GATEWAY)
 		return;
+	if (!d->worker && d->next) {
+		struct seal_peer_info info;
+
+		seal_peer_info(d->seal, peer, &info);
+		if (info.peer_capabilities & CAP_WORKERS)
+			place_gateway(d, peer);
+	}
 	/* The answer came on this path: it lives, and how long the answer took is its first round trip. */
 	for (e = paths_next(d->paths, NULL); e; e = paths_next(d->paths, e)) {
 		if (e->peer != peer || e->udp != u)
@@ -190,8 +199,11 @@ static void on_datagram(struct daemon *d, struct udp *u, const struct udp_datagr
 	}
 	if (in.reply_len)
 		send_raw(d, u, &dg->from, &dg->to, in.reply, in.reply_len);
-	if (in.result == SEAL_REPLY)
+	if (in.result == SEAL_REPLY) {
+		if (in.peer_added)
+			daemon_peer_again(d, in.peer);
 		return;
+	}
 	if (in.new_session || in.result == SEAL_READY)
 		check_epoch(d, &d->peers[in.peer], in.peer, in.peer_epoch);
 	switch (in.result) {
@@ -402,7 +414,7 @@ static void read_interfaces(struct daemon *d)
 		d->egress.own_count = d->own_count;
 	}
 	fault_interfaces(d);
-	if (d->config->client && !d->worker)
+	if (d->config->client)
 		paths_refresh(d->paths, &d->interfaces, d->now_us);
 	plain_refresh(d);
 }
@@ -452,6 +464,21 @@ static int listen_open(struct daemon *d, unsigned i)
 	return !error && d->worker == 1 ? steer(d, first) : error;
 }
 
+void net_join_gateway(struct daemon *d, peer_id gateway)
+{
+	struct peer *p = &d->peers[gateway];
+
+	if (p->joined || p->kind != PEER_GATEWAY || d->ending)
+		return;
+	p->joined = true;
+	for (size_t i = 0; i < d->config->gateway_count; i++)
+		if (!memcmp(d->config->gateways[i].public_key, p->public_key, KEY_SIZE))
+			paths_add_gateway(d->paths, gateway, &d->config->gateways[i]);
+	seal_connect(d->seal, gateway, d->now_us);
+	if (d->worker)
+		d->interfaces_changed = true; /* its paths come with them */
+}
+
 int net_open(struct daemon *d)
 {
 	struct paths_config pc = {
@@ -485,18 +512,12 @@ int net_open(struct daemon *d)
 		if (!d->worker)
 			log_line(LOG_INFO, "listening on %s", TEXT(&d->listen[i].local));
 	}
-	if (d->config->client && !d->worker) {
+	if (d->config->client)
 		paths_set_links(d->paths, d->config->paths_auto, d->config->paths, d->config->path_count);
-		for (peer_id peer = 0; peer < d->peers_max; peer++) {
-			if (d->peers[peer].kind != PEER_GATEWAY)
-				continue;
-			/* Peers were added in the config's order. */
-			for (size_t i = 0; i < d->config->gateway_count; i++)
-				if (!memcmp(d->config->gateways[i].public_key, d->peers[peer].public_key, KEY_SIZE))
-					paths_add_gateway(d->paths, peer, &d->config->gateways[i]);
-			seal_connect(d->seal, peer, d->now_us);
-		}
-	}
+	/* Peers were added in the config's order. The other workers follow when the gateway says that it takes several. */
+	for (peer_id peer = 0; peer < d->peers_max && !d->worker; peer++)
+		if (d->peers[peer].kind == PEER_GATEWAY)
+			net_join_gateway(d, peer);
 	error = ifaddrs_watch_open(&d->ifaddrs_watch, d->loop, on_interfaces, d);
 	if (error)
 		log_line(LOG_WARN, "no news of interfaces: %s", strerror(error));

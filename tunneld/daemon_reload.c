@@ -48,7 +48,7 @@ static unsigned tell_of_restart(const struct daemon *d, const struct config *old
 	const struct { const char *key; bool same; } all[] = {
 		{ "private_key_file", same_key(old, new) },
 		{ "gateway.listen", same_addrs(old->listen, old->listen_count, new->listen, new->listen_count) },
-		{ "gateway.workers", old->workers == new->workers },
+		{ old->gateway ? "gateway.workers" : "client.workers", old->workers == new->workers },
 		{ "client.socket", same_text(old->client_socket, new->client_socket) },
 		{ "client.socket_any_user", old->client_socket_any_user == new->client_socket_any_user },
 		{ "client.gateways", same_gateways(old, new) },
@@ -95,26 +95,27 @@ static void reload_clients(struct daemon *d, const struct config *new, unsigned 
 
 		if (p->kind != PEER_CLIENT || has_client(new, p->public_key))
 			continue;
-		log_line(LOG_INFO, "client %s removed", p->name);
+		if (daemon_lists(d, peer))
+			log_line(LOG_INFO, "client %s removed", p->name);
 		flow_abort_peer(d, peer);
 		daemon_send(d); /* their last words, while there is a key for them */
 		net_peer_gone(d, peer, false);
 		seal_peer_remove(d->seal, peer);
 		p->kind = PEER_NONE;
-		++*removed;
 	}
+	for (size_t i = 0; i < d->config->client_count && !d->worker; i++)
+		*removed += !has_client(new, d->config->clients[i].public_key);
 	for (size_t i = 0; i < new->client_count; i++) {
-		struct peer *known = NULL;
+		bool known = false;
 
-		if (!daemon_serves(d, &new->clients[i]))
-			continue;
-		for (peer_id peer = 0; peer < d->peers_max && !known; peer++)
+		/* A client with several workers is several peers. */
+		for (peer_id peer = 0; peer < d->peers_max; peer++)
 			if (d->peers[peer].kind == PEER_CLIENT &&
-			    !memcmp(d->peers[peer].public_key, new->clients[i].public_key, KEY_SIZE))
-				known = &d->peers[peer];
-		if (known)
-			strcpy(known->name, new->clients[i].name);
-		else if (daemon_peer_add(d, PEER_CLIENT, new->clients[i].name, new->clients[i].public_key))
+			    !memcmp(d->peers[peer].public_key, new->clients[i].public_key, KEY_SIZE)) {
+				strcpy(d->peers[peer].name, new->clients[i].name);
+				known = true;
+			}
+		if (!known && daemon_peer_add(d, PEER_CLIENT, new->clients[i].name, new->clients[i].public_key) && !d->worker)
 			++*added;
 	}
 }
@@ -128,7 +129,8 @@ static void reload_links(struct daemon *d, const struct config *new)
 	c->paths_auto = new->paths_auto;
 	c->path_count = new->path_count;
 	memcpy(c->paths, new->paths, sizeof c->paths);
-	net_reload(d);
+	for (struct daemon *w = d; w; w = w->next)
+		net_reload(w);
 }
 
 static void reload_plain(struct daemon *d, struct config *new)

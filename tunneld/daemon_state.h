@@ -57,6 +57,22 @@ struct flow {
 	uint64_t bytes_in, bytes_out; /* from, to the application */
 };
 
+/* What a client's stream is placed by: told by each worker at the end of its turns, read by the first. */
+struct load {
+	atomic_uint streams;        /* of applications; the first adds what it places */
+	atomic_uint_fast64_t queued_bytes;
+	atomic_bool ready;          /* has a live path to a gateway */
+};
+
+/* Letters for one worker, daemon_place.c. */
+struct letter;
+struct post {
+	pthread_mutex_t lock;       /* of all but taken, which is the reader's */
+	atomic_bool waits;
+	struct letter *letters, *taken;
+	size_t count, room, taken_room;
+};
+
 enum peer_kind { PEER_NONE, PEER_CLIENT /* of our gateway */, PEER_GATEWAY /* we are its client */ };
 
 struct peer {
@@ -65,6 +81,7 @@ struct peer {
 	uint8_t public_key[KEY_SIZE];
 	uint64_t epoch;             /* of the process at the other end; 0: not heard of */
 	bool ready_told;
+	bool joined;                /* gateway: it is to be connected to */
 	usec_t handshake_sent_us;
 	uint32_t handshake_attempt;
 	uint8_t initiation[512];    /* the last one sent: a path that comes now need not wait for the next */
@@ -73,8 +90,8 @@ struct peer {
 
 /*
  * One worker: a loop, its engine, its keys' sessions and its sockets, which no other touches but between worker_enter() and
- * worker_leave(). The first is run by the main thread, and has besides what the process has once: signals, status, the client's
- * role, plain form. The others are the gateway's (daemon_worker.c).
+ * worker_leave(). The first is run by the main thread, and has besides what the process has once: signals, status, the park of
+ * applications' connects, plain form.
  */
 struct daemon {
 	unsigned worker;            /* its number; 0: the first */
@@ -82,6 +99,8 @@ struct daemon {
 	pthread_t thread;           /* not of the first */
 	bool runs;
 	atomic_bool ended;
+	struct load load;
+	struct post post;
 
 	struct config *config;      /* the first's; changed only while every worker is entered */
 	uint32_t connections_max;   /* its share of config's */
@@ -112,7 +131,7 @@ struct daemon {
 	struct egress egress;
 
 	struct stream_set streams;
-	struct park *park;
+	struct park *park;          /* the first's */
 	struct flow *flows;         /* config->connections_max */
 	struct flow *free_flow;
 	uint32_t flow_count, flow_states[FLOW_STATES];
@@ -134,7 +153,9 @@ struct daemon {
 /* --- daemon.c --- */
 void daemon_end(struct daemon *d);
 bool daemon_peer_add(struct daemon *d, enum peer_kind kind, const char *name, const uint8_t key[KEY_SIZE]); /* false: it says why */
-bool daemon_serves(const struct daemon *d, const struct config_client_key *c); /* or is it another worker's? */
+/* Is it for status? A client is known to all workers, and is listed where it is at home or has been. */
+bool daemon_lists(const struct daemon *d, peer_id peer);
+void daemon_peer_again(struct daemon *d, peer_id peer); /* the seal added it: one more worker of a client that we have */
 void daemon_use_egress(struct daemon *d); /* that of d->config */
 /* What the engine wants now, without waiting for the end of the loop's turn. Not from inside flow_action(). */
 void daemon_send(struct daemon *d);
@@ -159,6 +180,7 @@ void worker_ended(struct daemon *w);
 /* --- daemon_net.c: datagrams, sessions, paths --- */
 int net_open(struct daemon *d); /* 0, or 1 with the reason on stderr */
 void net_close(struct daemon *d);
+void net_join_gateway(struct daemon *d, peer_id gateway); /* paths to it, and a session */
 void net_reload(struct daemon *d); /* client.paths of d->config have changed */
 /* Handshakes, probes and what they led to. */
 void net_time(struct daemon *d);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gateway's workers: threads with a daemon each, which share nothing but the config. The kernel brings a datagram to the
- * worker that its index names, so a client, its paths and its connections are one worker's. The main thread runs the first.
+ * Workers: threads with a daemon each, which share nothing but the config. A gateway's: the kernel brings a datagram to the worker
+ * that its index names, so a client's worker, its paths and its connections are one worker's. A client's: each has its own
+ * session and sockets to the gateway, and streams are placed by the first (daemon_place.c). The main thread runs the first.
  */
-#include "tunneld/daemon_state.h"
+#include "tunneld/daemon_flow.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -18,7 +19,9 @@ static int one_open(struct daemon *first, struct daemon **at, unsigned number, i
 	struct daemon *w = *at = calloc(1, sizeof *w);
 	int error;
 
-	if (!w) {
+	if (!w || post_open(&w->post)) {
+		free(w);
+		*at = NULL;
 		log_line(LOG_ERROR, "worker %u: out of memory", number);
 		return 1;
 	}

@@ -267,6 +267,7 @@ static json_t *peer(struct daemon *d, peer_id i)
 	json_set(o, "name", json_string(p->name));
 	json_set(o, "role", json_string(p->kind == PEER_GATEWAY ? "gateway" : "client"));
 	json_set(o, "worker", json_number_of(d->worker));
+	json_set(o, "peer_worker", json_number_of(info.peer_worker));
 	json_set(o, "public_key", json_string(text));
 	json_set(o, "ready", json_boolean(info.ready));
 	json_set(o, "cipher", info.cipher ? json_string(info.cipher) : json_null());
@@ -284,7 +285,7 @@ static json_t *next_peer(struct pieces *p)
 	while (p->cursor < d->peers_max) {
 		peer_id i = (peer_id)p->cursor++;
 
-		if (d->peers[i].kind != PEER_NONE)
+		if (daemon_lists(d, i))
 			return peer(d, i);
 	}
 	return NULL;

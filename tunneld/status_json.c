@@ -173,6 +173,17 @@ static void done(void *stream)
 	free(p);
 }
 
+/* A client with several workers has as many sessions, here or at other workers of ours: it is counted by its first's. */
+static bool is_first_of_client(const struct daemon *w, peer_id i)
+{
+	struct seal_peer_info info;
+
+	if (w->peers[i].kind != PEER_CLIENT || !seal_ready(w->seal, i, w->now_us))
+		return false;
+	seal_peer_info(w->seal, i, &info);
+	return !info.peer_worker; /* its first worker is never without, but for moments */
+}
+
 bool pieces_answer(struct daemon *d, const struct pieces_section *sections, struct http_answer *out)
 {
 	struct pieces *p = calloc(1, sizeof *p);
@@ -184,7 +195,7 @@ bool pieces_answer(struct daemon *d, const struct pieces_section *sections, stru
 	for (struct daemon *w = d; w; w = w->next) {
 		worker_enter(w);
 		for (peer_id i = 0; i < w->peers_max; i++)
-			p->clients += w->peers[i].kind == PEER_CLIENT && seal_ready(w->seal, i, w->now_us);
+			p->clients += is_first_of_client(w, i);
 		worker_leave(w);
 	}
 	out->more = more;
@@ -238,7 +249,7 @@ void status_sum(struct daemon *d, struct status_sum *out)
 		for (int i = 0; i < FLOW_STATES; i++)
 			out->flow_states[i] += w->flow_states[i];
 		for (peer_id i = 0; i < w->peers_max; i++) {
-			out->peers += w->peers[i].kind != PEER_NONE;
+			out->peers += daemon_lists(w, i);
 			out->peers_ready += w->peers[i].kind != PEER_NONE && seal_ready(w->seal, i, w->now_us);
 		}
 		worker_leave(w);

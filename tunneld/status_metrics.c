@@ -165,6 +165,7 @@ static void paths_step(struct metrics *m)
 	const struct path_family *f = &path_families[m->index];
 	struct path_end before = { .id = m->next_path - 1 }, *e;
 	char path[2 * CONFIG_NAME_MAX + 1], peer[2 * CONFIG_NAME_MAX + 1];
+	struct seal_peer_info info;
 
 	if (!m->next_path && m->daemon == m->first)
 		head(m, f->name, f->kind, f->unit, f->help);
@@ -179,8 +180,15 @@ static void paths_step(struct metrics *m)
 		return;
 	}
 	m->next_path = e->id + 1;
-	put(m, "%s%s{path=\"%s\",peer=\"%s\"} %.17g\n", f->name, f->kind == COUNTER_KIND ? "_total" : "", label(e->name, path),
-	    label(m->daemon->peers[e->peer].name, peer), f->value(e));
+	seal_peer_info(m->daemon->seal, e->peer, &info);
+	put(m, "%s%s{path=\"%s\",peer=\"%s\"", f->name, f->kind == COUNTER_KIND ? "_total" : "", label(e->name, path),
+	    label(m->daemon->peers[e->peer].name, peer));
+	/* Where there are several by that name. */
+	if (m->daemon->config->workers > 1)
+		put(m, ",worker=\"%u\"", m->daemon->worker);
+	if (info.peer_worker)
+		put(m, ",peer_worker=\"%u\"", info.peer_worker);
+	put(m, "} %.17g\n", f->value(e));
 	worker_leave(m->daemon);
 }
 

@@ -194,7 +194,7 @@ lab_list() {
 
 # Writes g.json and c.json. LAB_BACKUP: numbers of the links that are backups. LAB_COST: N:COST of some links. LAB_MARK: of those with
 # their number as mark. LAB_TRANSPORT, LAB_LIMITS, LAB_EGRESS: JSON for these members, if set. LAB_WORKERS: the
-# gateway's, from the environment too: LAB_WORKERS=2 tests/system/streams.sh
+# gateway's, LAB_CLIENT_WORKERS: the client's, from the environment too: LAB_WORKERS=2 tests/system/streams.sh
 lab_configs() {
 	local g_public c_public paths addresses n
 	# shellcheck disable=SC2046 # numbers
@@ -224,7 +224,7 @@ lab_configs() {
 	{ "private_key_file": "$LAB/c.key",
 	  "client": { "socket": "$LAB/c.sock",
 	              "gateways": [ {"name": "lab", "public_key": "$g_public", "addresses": [$addresses]} ],
-	              "paths": [$paths] },
+	              "paths": [$paths], "workers": ${LAB_CLIENT_WORKERS:-1} },
 	  "transport": ${LAB_TRANSPORT:-{\}}, "limits": ${LAB_LIMITS:-{\}},
 	  "status": { "socket": "$LAB/c.status" } }
 	JSON

@@ -321,6 +321,21 @@ void park_closed(struct park *p, park_id id)
 	slot_release(p, s);
 }
 
+void park_set_tag(struct park *p, park_id id, uint8_t tag)
+{
+	struct slot *s = slot_of_id(p, id);
+
+	if (s)
+		s->tag = tag;
+}
+
+uint8_t park_tag(struct park *p, park_id id)
+{
+	const struct slot *s = slot_of_id(p, id);
+
+	return s ? s->tag : 0;
+}
+
 void park_set_bypass(struct park *p, const struct cidr *bypass, size_t count)
 {
 	p->bypass = bypass;

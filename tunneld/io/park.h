@@ -122,6 +122,9 @@ void park_slow(struct park *p, park_id id, enum local_reason reason);
 void park_direct(struct park *p, park_id id);
 /* The owner closed the fd it was given: the name is old. */
 void park_closed(struct park *p, park_id id);
+/* A number of the owner's, kept with what is not over; 0 at first, and for what is over. */
+void park_set_tag(struct park *p, park_id id, uint8_t tag);
+uint8_t park_tag(struct park *p, park_id id);
 /* The list of park_config, replaced on reload; borrowed. */
 void park_set_bypass(struct park *p, const struct cidr *bypass, size_t count);
 

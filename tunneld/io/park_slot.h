@@ -37,6 +37,7 @@ struct slot {
 	int error;
 	enum local_reason reason;
 	park_id id;
+	uint8_t tag;            /* the owner's, park_set_tag() */
 	uint64_t cookie;
 	struct addr dest, local, hole_at;
 	char device[16];        /* what it was bound to; back on it when the connect fails */

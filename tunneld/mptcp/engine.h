@@ -245,6 +245,7 @@ MUST_CHECK enum err engine_conn_info(const struct engine *e, conn_id conn, struc
 MUST_CHECK enum err engine_subflow_info(const struct engine *e, conn_id conn, uint32_t nth, struct subflow_info *out);
 struct engine_stats { uint64_t memory_used, memory_max; uint32_t connections, subflows, paths; };
 void engine_stats(const struct engine *e, struct engine_stats *out);
+uint64_t engine_memory_used(const struct engine *e); /* of engine_stats(), without its cost */
 /* Every invariant that can be checked from inside; asserts. For tests and the simulator. */
 void engine_check(const struct engine *e);
 

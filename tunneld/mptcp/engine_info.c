@@ -86,6 +86,8 @@ void engine_stats(const struct engine *e, struct engine_stats *out)
 		out->paths += e->paths[i].used;
 }
 
+uint64_t engine_memory_used(const struct engine *e) { return e->pool.used_bytes; }
+
 void engine_check(const struct engine *e)
 {
 	uint32_t conns = 0, subs = 0;

@@ -93,11 +93,53 @@ enum err seal_peer_add(struct seal *s, const uint8_t public_key[KEY_SIZE], seal_
 	p->used = true;
 	memcpy(p->public_key, public_key, KEY_SIZE);
 	mac_keys_of(&p->keys, public_key);
-	p->steer = steer_of(s->public_key, public_key);
+	p->steer = (steer_of(s->public_key, public_key) + s->worker) % DATAGRAM_WORKERS_MAX;
+	p->home = steer_of(public_key, s->public_key);
+	p->number = p->home % s->workers == s->worker ? 0 : NO_NUMBER;
 	p->current = NO_SLOT;
 	p->handshake_due_us = p->expire_due_us = USEC_NEVER;
 	*out = peer_number(s, p);
 	return ERR_OK;
+}
+
+struct peer *peer_of_worker(struct seal *s, struct peer *known, uint32_t index, bool *added)
+{
+	uint8_t number = ((index >> DATAGRAM_STEER_SHIFT) - known->home) % DATAGRAM_WORKERS_MAX;
+	struct peer *unused = NULL, *waiting = NULL;
+	unsigned count = 0;
+
+	*added = false;
+	for (seal_peer i = 0; i < s->peers_max; i++) {
+		struct peer *p = &s->peers[i];
+
+		if (!p->used) {
+			unused = unused ? unused : p;
+			continue;
+		}
+		if (memcmp(p->public_key, known->public_key, KEY_SIZE) != 0)
+			continue;
+		if (p->number == number)
+			return p;
+		if (p->number == NO_NUMBER)
+			waiting = p;
+		count++;
+	}
+	if (waiting) {
+		waiting->number = number;
+		return waiting;
+	}
+	if (!unused || count >= SEAL_CLIENT_WORKERS)
+		return NULL;
+	/* What is not named is zero since birth or seal_peer_remove(). */
+	unused->used = true;
+	memcpy(unused->public_key, known->public_key, KEY_SIZE);
+	unused->keys = known->keys;
+	unused->home = known->home;
+	unused->number = number;
+	unused->current = NO_SLOT;
+	unused->handshake_due_us = unused->expire_due_us = USEC_NEVER;
+	*added = true;
+	return unused;
 }
 
 void seal_peer_remove(struct seal *s, seal_peer peer)
@@ -264,6 +306,7 @@ void seal_peer_info(const struct seal *s, seal_peer peer, struct seal_peer_info 
 		.bytes_sealed = p->bytes_sealed,
 		.bytes_opened = p->bytes_opened,
 		.peer_epoch = slot ? slot->peer_epoch : 0,
+		.peer_worker = p->number == NO_NUMBER ? 0 : p->number,
 	};
 	memcpy(out->public_key, p->public_key, KEY_SIZE);
 }

@@ -19,7 +19,8 @@
 enum { KEY_SIZE = 32, KEY_TEXT = 45 /* base64 with NUL */ };
 
 /* What each side understands, told in the handshake's payload (PROTOCOL "decided"). */
-enum { CAP_AES_256_GCM = 1, CAP_LONG_MP_PRIO = 2, CAP_UPERF = 4, CAP_FAULT_ANNOUNCE = 8 };
+enum { CAP_AES_256_GCM = 1, CAP_LONG_MP_PRIO = 2, CAP_UPERF = 4, CAP_FAULT_ANNOUNCE = 8,
+       CAP_WORKERS = 16 /* responder: each worker of a client may have sessions of its own beside the others' */ };
 
 typedef uint32_t seal_peer; /* index into the configured peers */
 
@@ -36,7 +37,10 @@ struct seal_config {
 	 * responder takes only newer ones: it must not go back over a restart, or the peer will not hear us.
 	 */
 	uint64_t wall_us;
-	/* Responder: the worker that this seal is one of (wire/datagram.h). Both 0 is the same as the only one. */
+	/*
+	 * The worker that this seal is one of, of the responder's and of the initiator's (wire/datagram.h). Both 0 is the same as
+	 * the only one. An initiator's second and later may connect to responders with CAP_WORKERS only: to another it is a restart.
+	 */
 	uint8_t worker, workers;
 	struct counters *counters;
 };
@@ -44,12 +48,17 @@ struct seal_config {
 struct seal *seal_new(const struct seal_config *config, const uint8_t seed[32], usec_t now_us);
 void seal_free(struct seal *s); /* wipes every secret */
 
-/* Responder: the worker that this client's initiations come to; no other needs to know it. */
+/* Responder: the worker that the initiations of this client's first (or only) worker come to; those of its next come to the next. */
 uint8_t seal_worker_of(const struct seal *s, const uint8_t client_key[KEY_SIZE]);
 
 /* Peers may come and go at any time (SIGHUP). ERR_FULL, ERR_MALFORMED (low-order key). */
 MUST_CHECK enum err seal_peer_add(struct seal *s, const uint8_t public_key[KEY_SIZE], seal_peer *out);
 void seal_peer_remove(struct seal *s, seal_peer peer);
+/*
+ * Responder: a client with several workers is as many peers, of one key. Beyond the one that was added, seal_input() adds them
+ * itself as they come, SEAL_CLIENT_WORKERS at most here, and says peer_added; each is removed as any other.
+ */
+enum { SEAL_CLIENT_WORKERS = 16 };
 
 /* What came of seal_input(). */
 enum seal_result {
@@ -64,6 +73,7 @@ struct seal_in {
 	seal_peer peer;
 	uint8_t path_no;            /* 0..SESSION_PATHS-1, authenticated */
 	bool path_new_endpoint;     /* authenticated, newest, and from differs from last time: roam (the host keeps endpoints) */
+	bool peer_added;            /* peer is new: a further worker of the client that has its key; result is SEAL_REPLY */
 	bool new_session;           /* first authenticated datagram of a fresh session (peer restarted?) : peer_epoch changed */
 	uint64_t peer_epoch;        /* random per process start of the peer, told in the handshake */
 	uint32_t peer_capabilities;
@@ -119,6 +129,7 @@ struct seal_peer_info {
 	const char *cipher;
 	uint32_t peer_capabilities;
 	uint64_t bytes_sealed, bytes_opened, peer_epoch;
+	uint8_t peer_worker;        /* responder: which of the client's it is */
 };
 void seal_peer_info(const struct seal *s, seal_peer peer, struct seal_peer_info *out);
 

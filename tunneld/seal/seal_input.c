@@ -77,6 +77,7 @@ static void initiation_input(struct seal *s, const uint8_t *bytes, size_t len, c
 	struct hello hello;
 	struct noise x;
 	struct peer *p;
+	bool added;
 
 	if (len < INITIATION_SIZE || len > INITIATION_MAX) {
 		drop(s, CNT_SealRunt);
@@ -124,6 +125,11 @@ static void initiation_input(struct seal *s, const uint8_t *bytes, size_t len, c
 		drop(s, CNT_HandshakeForged);
 		goto done;
 	}
+	if (!(p = peer_of_worker(s, p, hello.index, &added))) {
+		drop(s, CNT_HandshakeWorkersFull);
+		goto done;
+	}
+	out->peer_added = added;
 	if (memcmp(hello.time, p->last_time, HELLO_TIME) <= 0) {
 		drop(s, CNT_HandshakeReplayed);
 		goto done;
@@ -305,7 +311,7 @@ void seal_input(struct seal *s, uint8_t *bytes, size_t len, const struct addr *f
 	out->result = SEAL_DROPPED;
 	out->peer = 0;
 	out->path_no = 0;
-	out->path_new_endpoint = out->new_session = false;
+	out->path_new_endpoint = out->new_session = out->peer_added = false;
 	out->peer_epoch = 0;
 	out->peer_capabilities = 0;
 	out->bytes = NULL;

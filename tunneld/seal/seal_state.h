@@ -32,6 +32,8 @@ enum { SLOTS = 5, SLOT_BITS = 3, PATH_BITS = 4, SEAL_PEERS_MAX = 1 << 16, NO_SLO
 #define STRIKE_EVERY (500 * USEC_PER_MS)
 enum { STRIKES = 5 };
 
+enum { NO_NUMBER = UINT8_MAX };
+
 enum slot_state { SLOT_FREE, SLOT_SENT, SLOT_NEXT, SLOT_CURRENT, SLOT_PREVIOUS };
 
 struct slot {
@@ -56,6 +58,8 @@ struct peer {
 	uint8_t public_key[KEY_SIZE];
 	struct mac_keys keys;        /* of public_key: for what we send */
 	uint8_t steer;               /* initiator: the high bits of our indexes */
+	uint8_t home;                /* responder: the same of the client's first worker */
+	uint8_t number;              /* responder: of the client's worker; NO_NUMBER: of the first that comes */
 	int8_t current;              /* slot, or NO_SLOT */
 	uint8_t strikes;
 	usec_t strike_due_us;
@@ -88,6 +92,12 @@ struct seal {
 	struct cookie_jar jar;
 	struct peer *peers;
 };
+
+/*
+ * Responder: the peer that is the client's worker which that index of an initiation is of; known is any peer of the client. Made
+ * if there is none, and *added is true then. NULL: that would be too many.
+ */
+struct peer *peer_of_worker(struct seal *s, struct peer *known, uint32_t index, bool *added);
 
 /* A slot for a new handshake, with a fresh index and serial: a free one, else the oldest SENT or NEXT. The caller sets its state. */
 struct slot *seal_slot_take(struct seal *s, struct peer *p);

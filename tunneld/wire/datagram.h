@@ -15,8 +15,9 @@
  * is path number (4 bytes) and counter (8).
  *
  * The high bits of an index steer: a responder with several workers puts the worker's number there, so that the kernel can bring
- * it what is sent to that index; an initiator puts there a number that stays the same for the two keys, and its initiations come
- * to the worker of that number modulo their count. So all sessions of one client are one worker's.
+ * it what is sent to that index; an initiator puts there a number that stays the same for the two keys, plus the number of its own
+ * worker, and its initiations come to the worker of that sum modulo their count. So all sessions of one worker of a client are one
+ * worker's of the responder, and a client's several workers come to several.
  */
 #ifndef PLAIT_WIRE_DATAGRAM_H
 #define PLAIT_WIRE_DATAGRAM_H

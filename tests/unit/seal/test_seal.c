@@ -569,7 +569,54 @@ static void test_every_session_of_a_client_is_one_workers(void)
 	pair_stop(&p);
 }
 
+/* A client's second worker: the same keys, and sessions of its own. */
+static void test_each_worker_of_a_client_has_its_own_sessions(void)
+{
+	static struct pair p;
+	struct end first;
+	struct packet d, old;
+	seal_peer peer;
+
+	pair_start(&p);
+	shake_hands(&p);
+	peer = p.gateway.peer;
+	first = p.client;
+	end_start(&p.client, 20, false, CAP_AES_256_GCM, 3, p.now);
+	p.client.s->worker = 1;
+	CU_ASSERT_EQUAL_FATAL(seal_peer_add(p.client.s, p.gateway.public_key, &p.client.peer), ERR_OK);
+	seal_connect(p.client.s, p.client.peer, p.now);
+	old = wait_due(&p, &p.client);
+	CU_ASSERT_EQUAL(steers_to(old.bytes + 4, DATAGRAM_WORKERS_MAX),
+			(p.gateway.s->peers[peer].home + 1u) % DATAGRAM_WORKERS_MAX);
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &old), SEAL_REPLY);
+	CU_ASSERT_TRUE(p.in.peer_added);
+	CU_ASSERT_NOT_EQUAL(p.in.peer, peer);
+	d = reply(&p);
+	CU_ASSERT_EQUAL(deliver(&p, &p.client, &d), SEAL_READY);
+	d = say(&p, &p.client, 0, "second");
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_DATA);
+	CU_ASSERT_NOT_EQUAL(p.in.peer, peer);
+	/* The first's goes on, and what was sent once opens nothing again. */
+	d = say(&p, &first, 0, "first");
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_DATA);
+	CU_ASSERT_EQUAL(p.in.peer, peer);
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &old), SEAL_DROPPED);
+	CU_ASSERT_EQUAL(counted(&p.gateway, CNT_HandshakeReplayed), 1);
+	/* Of the two that this gateway has room for both are taken. */
+	seal_free(p.client.s);
+	end_start(&p.client, 20, false, CAP_AES_256_GCM, 4, p.now);
+	p.client.s->worker = 2;
+	CU_ASSERT_EQUAL_FATAL(seal_peer_add(p.client.s, p.gateway.public_key, &p.client.peer), ERR_OK);
+	seal_connect(p.client.s, p.client.peer, p.now);
+	d = wait_due(&p, &p.client);
+	CU_ASSERT_EQUAL(deliver(&p, &p.gateway, &d), SEAL_DROPPED);
+	CU_ASSERT_EQUAL(counted(&p.gateway, CNT_HandshakeWorkersFull), 1);
+	seal_free(first.s);
+	pair_stop(&p);
+}
+
 UNIT_MAIN("seal",
+	T(test_each_worker_of_a_client_has_its_own_sessions),
 	T(test_every_session_of_a_client_is_one_workers),
 	T(test_the_initiator_renews_a_session_in_use_after_two_minutes),
 	T(test_rekey_while_data_flows_both_ways_loses_nothing),
