@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 out=$(mktemp) || exit 2
 trap 'rm -f "$out"' EXIT
-rounds=${ROUNDS:-5} sections=${SECTION:-raw aggregation loss latency connections scale}
+rounds=${ROUNDS:-5} sections=${SECTION:-raw aggregation loss latency connections scale workers}
 raw=1000000000 sum=120000000 connects=1000 seconds=5 idle=10000 loaded=400
 if [ -n "${QUICK:-}" ]; then
 	rounds=1 raw=200000000 sum=30000000 connects=200 seconds=2 idle=1000 loaded=100
@@ -52,6 +52,8 @@ for section in $sections; do
 		part scale idle 1 "plait" "idle:$idle:$seconds" veth veth
 		part scale busy "$(((rounds + 1) / 2))" "tcp plait" \
 			"busy:10:$seconds busy:100:$seconds busy:1000:$seconds $([ -n "${QUICK:-}" ] || echo "busy:10000:$((2 * seconds))")" veth veth ;;
+	workers)
+		tests/bench/workers_part.sh "$rounds" 40 "$seconds" >>"$out" || echo "bench: workers did not come to its end" >&2 ;;
 	*)
 		echo "bench: no section $section" >&2
 		exit 2 ;;

@@ -262,9 +262,29 @@ def scale(f):
     return text
 
 
+def workers(f):
+    names = {"one-core": "one worker each, all on one core", "one": "one worker each, a core each",
+             "two": "two workers each, the first of both ends on one core, the second on the other"}
+    rates, rows = {}, []
+    for (_, part, s, what), results in f.all.items():
+        rates[s] = f.median("workers", part, s, what, "gbit_s")
+        streams = what.split("-")[1]
+        cost = [statistics.median(r["processes"][i]["cpu_s_per_gb"] for r in results) for i in (0, 1)]
+        # Of the time that it took: cores in use by the two tunnelds.
+        cores = sum(cost) * rates[s] / 8
+        rows.append((names[s], show(rates[s]), f"{cost[0]:.2f} + {cost[1]:.2f}", f"{cores:.2f}"))
+    text = (f"{streams} streams received at once over two unshaped veth paths; client, server and both tunnelds on two cores, pinned.\n\n" +
+            table(("", "Gbit/s", "CPU s/GB, client + gateway", "cores that the tunnelds keep busy"), rows))
+    if len(rates) == len(names):
+        text += (f"From one core with one worker to two cores with two: {rates['two'] / rates['one-core']:.2f} times. Two workers against "
+                 f"one of each end on the same two cores: {rates['two'] / rates['one']:.2f} times. ")
+    return text + "What is left of the two cores goes to the applications at both ends and to the kernel's work for them.\n\n"
+
+
 SECTIONS = {
     "raw": ("Raw cost", raw), "aggregation": ("Aggregation", aggregation), "loss": ("Random loss", loss),
     "latency": ("Latency", latency), "connections": ("Connection rate", connections), "scale": ("Scale and memory", scale),
+    "workers": ("Workers", workers),
 }
 
 

@@ -47,7 +47,6 @@ no_sample_twice() { ! lab_status "$1" /metrics | grep -v '^#' | sed 's/ [^ ]*$//
 fds() { find "/proc/$lab_pid_c/fd" | wc -l; }
 
 lab_up 'rate 300M; delay 5; queue 60ms' 'rate 150M; delay 10; queue 60ms' || exit 1
-lab_configs || exit 1
 lab_spawn server s python3 "$LAB_ROOT/tests/system/streams.py" server "$SERVER" 8100
 lab_tunnelds && lab_until 10 "the server" lab_listens s 8100 || { lab_ok "the lab starts" false; lab_end; }
 lab_ok "each worker has its session" lab_until 10 "two sessions" both_ready

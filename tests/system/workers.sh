@@ -33,7 +33,7 @@ client() { # SIDE CMD...
 }
 load() { client "$1" python3 "$LAB_ROOT/tests/system/streams.py" load "$SERVER" 8100 "$2" "$3" >>"$LAB/loads" 2>&1; }
 both() { # both clients at once, and the status read all the while
-	local a b ok=0
+	local a b ok=0 what
 	load c "$count" "$1" &
 	a=$!
 	load d "$count" "$1" &
