@@ -131,12 +131,13 @@ class Lab:
     def start(self, paths, transport, listen, forward=PORT):
         links = [{"name": f"u{n}", "interface": f"u{n}", **({"backup": True} if n in transport.get("backup", ()) else {})}
                  for n in range(1, paths + 1)]
-        transport = {k: v for k, v in transport.items() if k != "backup"}
+        keep = {k: v for k, v in transport.items() if k == "keepalive_ms"} # of plain
+        transport = {k: v for k, v in transport.items() if k not in ("backup", "keepalive_ms")}
         config = {
             "client": {"socket": f"{LAB}/p.sock", "paths": links},
             "plain": {"connect": [{"to": "10.9.0.0/16"}, {"to": "fd09::/16"}],
                       "listen": [{"forward": f"{'[::1]' if '[' in one['address'] else '127.0.0.1'}:{forward}", **one}
-                                 for one in listen]},
+                                 for one in listen], **keep},
             "transport": transport, "status": {"socket": f"{LAB}/p.status"}}
         self.configure(config)
         self.tunneld = self.spawn("p", "tunneld", f"{B}/tunneld", "-c", f"{LAB}/p.json")
@@ -357,6 +358,21 @@ def lossy(c):
 
 for server in (False, True):
     case(f"{'server' if server else 'client'}: 64 MiB each way, 2 paths, 1 % loss", paths=2, server=server)(lossy)
+
+
+@case("server: keep-alives, answered by the kernel on both subflows; then one way is cut", paths=2, server=True,
+      transport={"keepalive_ms": 400}, short=True)
+def keepalive(c):
+    p = c.hold()
+    c.seen(kernel="MPJoinSynAckRx")
+    c.seen(ours="KeepAliveTx", least=6)
+    c.more(p)
+    check("none was lost", not c.p.get("KeepAliveLost"))
+    c.lab.x(2, "down")
+    c.seen(ours="KeepAliveLost")
+    c.more(p)
+    c.differ("MPRstRx", "MPRstTx")
+    c.let_go(p)
 
 
 # --- addresses ---

@@ -104,6 +104,7 @@ struct sub {
 	usec_t remove_us;                   /* REMOVE_ADDR came: without a sign of life until then it is reset; USEC_NEVER */
 	uint8_t remove_probes, keep_probes;
 	usec_t keep_us;                     /* when to see whether it was idle for long, and what then; USEC_NEVER */
+	usec_t keep_sent_us;                /* when the newest of keep_probes went */
 };
 
 /* A stretch of data to be sent again on another subflow than `from`. */

@@ -25,14 +25,16 @@ bool conn_keepalive_due(struct sub *s, usec_t now_us)
 
 	if (s->keep_us > now_us)
 		return false;
+	if (s->sf.last_rcv_us >= s->keep_sent_us)
+		s->keep_probes = 0;
 	/* Data that waits for its acknowledgement asks by itself. */
 	if (idle_until_us > now_us || board_count(&s->sf.board)) {
-		s->keep_probes = 0;
 		s->keep_us = idle_until_us > now_us ? idle_until_us : usec_add(now_us, idle_us);
 		return false;
 	}
 	if (s->keep_probes < KEEP_PROBES) {
 		s->keep_probes++;
+		s->keep_sent_us = now_us;
 		s->keep_us = usec_add(now_us, usec_min(idle_us, KEEP_WAIT_US));
 		count(s->conn->engine->counters, CNT_KeepAliveTx);
 		subflow_keepalive(&s->sf);
