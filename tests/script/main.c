@@ -194,6 +194,8 @@ static void set(char *rest)
 		w.no_joins = on(to);
 	else if (!strcmp(what, "family"))
 		w.path_family = (uint8_t)number(to);
+	else if (!strcmp(what, "memory"))
+		w.config.memory_max = (uint64_t)number(to);
 	else if (!strcmp(what, "congestion"))
 		w.config.congestion = strdup(to);
 	else if (!strcmp(what, "scheduler"))
