@@ -428,7 +428,7 @@ int daemon_run(struct config *config, const char *file)
 	}
 	d->first = d;
 	d->config = config;
-	d->connections_max = (config->connections_max + config->workers - 1) / config->workers;
+	d->connections_max = worker_connections(config);
 	d->file = file;
 	d->started_us = d->now_us = clock_now();
 	raise_fd_limit(config->connections_max);

@@ -30,12 +30,23 @@ void flow_is(struct daemon *d, struct flow *f, enum flow_state now)
 	f->state = now;
 }
 
+/* One more of all workers together; true: it is counted. */
+static bool within_limit(struct daemon *d)
+{
+	if (d->config->workers == 1)
+		return true; /* the table is the limit */
+	if (atomic_fetch_add(&d->first->connections, 1) < d->config->connections_max)
+		return true;
+	d->first->connections--;
+	return false;
+}
+
 struct flow *flow_new(struct daemon *d, struct engine *engine, enum flow_state as, const struct addr *destination)
 {
 	struct flow *f = d->free_flow;
 	uint32_t index, generation;
 
-	if (!f) {
+	if (!f || !within_limit(d)) {
 		count(&d->counters, CNT_FlowsFull);
 		return NULL;
 	}
@@ -101,6 +112,8 @@ void flow_free(struct daemon *d, struct flow *f)
 	f->next = d->free_flow;
 	d->free_flow = f;
 	d->flow_count--;
+	if (d->config->workers > 1)
+		d->first->connections--;
 }
 
 enum err flow_event(struct flow *f, struct event *ev) { return engine_input(f->engine, ev, f->daemon->now_us); }

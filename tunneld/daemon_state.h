@@ -103,7 +103,8 @@ struct daemon {
 	struct post post;
 
 	struct config *config;      /* the first's; changed only while every worker is entered */
-	uint32_t connections_max;   /* its share of config's */
+	uint32_t connections_max;   /* room in its tables: worker_connections() */
+	atomic_uint connections;    /* the first's, with several workers: of all of them, config->connections_max at most */
 	const char *file;
 	struct loop *loop;
 	usec_t now_us;              /* of the event being handled */
@@ -164,6 +165,8 @@ void daemon_send(struct daemon *d);
 void daemon_reload(void *owner, int signal); /* SIGHUP; owner is the first worker */
 
 /* --- daemon_worker.c --- */
+/* Twice its share of limits.connections: what others leave it may borrow, while all together keep to the limit. */
+uint32_t worker_connections(const struct config *c);
 int worker_open_all(struct daemon *d, int (*open)(struct daemon *w)); /* d is the first. 0, or 1 with the reason on stderr */
 int worker_run_all(struct daemon *d);    /* their threads begin; the first's loop is the caller's to run. 0 or 1 */
 bool worker_all_ended(struct daemon *d); /* but for the first */

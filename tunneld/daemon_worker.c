@@ -14,6 +14,13 @@
 #include "tunneld/io/clock.h"
 #include "tunneld/log.h"
 
+uint32_t worker_connections(const struct config *c)
+{
+	uint32_t share = (c->connections_max + c->workers - 1) / c->workers;
+
+	return c->workers == 1 || share > c->connections_max / 2 ? c->connections_max : 2 * share;
+}
+
 static int one_open(struct daemon *first, struct daemon **at, unsigned number, int (*open)(struct daemon *w))
 {
 	struct daemon *w = *at = calloc(1, sizeof *w);

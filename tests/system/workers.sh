@@ -52,8 +52,9 @@ workers_of() { # the workers that /v1/WHAT names, in order
 	[ "$(lab_value g "/v1/$1" "sorted({x['worker'] for x in j['$1']})")" = "$2" ]
 }
 told() { grep -q "$2" "$LAB/$1"; }
-hold() { # SIDE: an idle stream, until file descriptor $2 is closed
-	client "$1" python3 "$LAB_ROOT/tests/system/streams.py" idle "$SERVER" 8100 20 <"$LAB/hold.$1" >"$LAB/idle.$1" 2>&1 &
+hold() { # SIDE [COUNT]: idle streams, until what writes to its fifo is closed
+	rm -f "$LAB/idle.$1"
+	client "$1" python3 "$LAB_ROOT/tests/system/streams.py" idle "$SERVER" 8100 "${2:-20}" <"$LAB/hold.$1" >"$LAB/idle.$1" 2>&1 &
 }
 
 lab_up 'rate 300M; delay 5; queue 60ms' 'rate 150M; delay 10; queue 60ms' || exit 1
@@ -107,6 +108,22 @@ lab_ok "then $count of each" both 4
 kill -TERM "$lab_pid_g"
 wait "$lab_pid_g"
 lab_ok "SIGTERM ends it with 0" [ $? = 0 ]
+
+# A limit for both workers together: what one leaves the other may have.
+sed -i 's|"limits": {}|"limits": {"connections": 40}|' "$LAB/g.json"
+lab_tunneld g
+lab_until 30 "streams" eval "load c 1 1 && load d 1 1"
+none() { [ "$(lab_value g /v1/connections 'len(j["connections"])')" = 0 ]; }
+lab_until 10 "their end" none
+hold c 30
+exec 8>"$LAB/hold.c"
+lab_ok "one client's worker has 30 of 40 connections" lab_until 20 "idle streams" told idle.c READY
+lab_ok "and the other has no more than what is left" eval "! load d 15 5"
+exec 8>&-
+lab_until 10 "their end" none
+lab_ok "but all that it needs when that has gone" load d 30 6
+kill -TERM "$lab_pid_g"
+wait "$lab_pid_g"
 lab_ok "nothing is said of races" eval "! grep -q 'WARNING: ThreadSanitizer' $LAB/tunneld-*.log"
 [ $lab_failed -eq 0 ] || { tail -n 20 "$LAB/loads"; grep -h -A25 'WARNING: ThreadSanitizer' "$LAB"/tunneld-*.log | head -80; tail -n 5 "$LAB"/tunneld-?.log; } >&2
 lab_end
