@@ -133,7 +133,9 @@ static void token_learned(struct end *e)
 	struct subflow_info first;
 	struct conn_info info;
 
-	/* In plain form it may have fallen back to TCP and have no token: then its first subflow names it. */
+	/* In plain form it may have fallen back to TCP and have no token: then its first subflow names it, which may be gone later. */
+	if (host_plain(e->host) && e->token)
+		return;
 	if (host_plain(e->host) && engine_subflow_info(e->host->engine, e->conn, 0, &first) == ERR_OK)
 		e->token = plain_name(e->host->world, e, &first);
 	else if (engine_conn_info(e->host->engine, e->conn, &info) == ERR_OK)
@@ -238,6 +240,8 @@ void app_dial(struct host *gateway, const struct action *act)
 	e = &s->gateway[s->dials];
 	end_init(e, s, gateway, false, s->dials++);
 	e->conn = act->conn;
+	if (host_plain(gateway))
+		token_learned(e);
 	TRACE(w, "%s is dialled: conn %u", end_name(e, name), e->conn);
 	/* A daemon gives up on a destination that never answers. */
 	answer_us = s->plan->dial_us == USEC_NEVER ? 40 * USEC_PER_S : s->plan->dial_us;

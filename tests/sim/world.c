@@ -502,11 +502,15 @@ static void run_to_the_end(struct world *w)
 		if (!w->healed && w->now_us >= w->plan->heal_us)
 			heal(w);
 		if (w->healed && w->now_us >= poke_us) {
-			/* Whose peer went unheard and who has nothing to say would wait for ever, as with TCP. */
+			/*
+			 * Whose peer went unheard and who has nothing to say would wait for ever, as with TCP; as does who was
+			 * answered by a SYN cookie, and whose third ACK was lost.
+			 */
 			for (struct end *e = world_next_end(w, NULL); e; e = world_next_end(w, e)) {
 				struct end *peer = end_alive(e) ? end_peer(e) : NULL;
 
-				if (peer && peer->state == END_DEAD && peer->death != DEATH_CLOSED)
+				if (peer ? peer->state == END_DEAD && peer->death != DEATH_CLOSED
+				    : end_alive(e) && e->client && host_plain(e->host) && !e->stream->dials)
 					app_poke(e);
 				/* Flipped bits may have made a connection that no segment fits any more. */
 				if (w->plan->hostile && w->now_us >= w->plan->heal_us + 200 * USEC_PER_S)
