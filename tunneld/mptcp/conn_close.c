@@ -272,6 +272,8 @@ bool conn_fastclose_received(struct sub *s, const struct segment *seg, usec_t no
 	 * RFC 8684 3.5: the other subflows, and in the ACK form this one, are answered by RST; not by another MP_FASTCLOSE, and
 	 * no RST by a RST. The key is proof enough: the sequence number of its RST may be beyond data that was lost.
 	 */
+	if (seg->flags & TCP_RST && segment_mptcp(seg, MP_TCPRST))
+		count(c->engine->counters, CNT_MPRstRx);
 	for (uint8_t i = 0; i < c->sub_count; i++)
 		if (c->subs[i] != s || !(seg->flags & TCP_RST))
 			reset_sub(c->subs[i], false);

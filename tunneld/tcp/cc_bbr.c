@@ -57,10 +57,12 @@ struct bbr {
 	uint32_t up_round_bytes, up_acked; /* PROBE_UP: inflight_hi grows by a segment for so many bytes acknowledged */
 	uint32_t since_probe_rounds;
 	uint32_t last_rtt_us;        /* STARTUP: of the round before */
+	uint32_t high_rtt_us;        /* STARTUP: the longest of this round */
 	uint32_t round_rtt_us;       /* least round trip of this round; UINT32_MAX: none yet */
 	uint8_t round_samples;
 	uint8_t state, full_rounds, extra_rounds, up_rounds;
 	bool full, round_start, probe_rtt_round, too_high;
+	bool jitter;                 /* STARTUP: round trips fell within a round, where our own queue only grows */
 	bool careful;                /* STARTUP: round trips have grown; is it our queue? */
 };
 
@@ -200,6 +202,7 @@ static void next_round(struct bbr *b, const struct cc_ack *ack)
 	b->lost = ack->lost_total;
 	b->delivered = ack->delivered;
 	b->round_rtt_us = UINT32_MAX;
+	b->high_rtt_us = 0;
 	b->round_samples = 0;
 	b->bw_latest_kb = b->inflight_latest = 0;
 }
@@ -248,26 +251,35 @@ static void enter_down(struct bbr *b, usec_t now_us)
 	b->too_high = false;
 }
 
+/* By how much longer than the least round trip the first answers of a round have to be, for it to be a queue. */
+static usec_t standing_queue(const struct cc *cc, const struct bbr *b)
+{
+	return least(most(b->min_rtt_us / 8, QUEUE_LEAST_US), QUEUE_MOST_US) + tolerance(cc, b);
+}
+
 static void check_full(struct cc *cc, struct bbr *b, const struct cc_ack *ack)
 {
-	usec_t more = least(most(b->min_rtt_us / 8, QUEUE_LEAST_US), QUEUE_MOST_US) + tolerance(cc, b);
-	bool queue;
+	usec_t more = standing_queue(cc, b);
+	bool queue, ours;
 
 	if (b->full)
 		return;
 	/*
 	 * As HyStart++ (RFC 9406 4.2, 4.3): where the first eight of a round all waited in a queue, go on with care, and stop if it
 	 * was ours: if the bandwidth has not grown with what was sent. The draft goes on until it has stood for three rounds, which
-	 * floods every queue that is shorter than what the path holds. Jitter looks like a queue, but does not stand in the way.
+	 * floods every queue that is shorter than what the path holds. Jitter looks like a queue, but does not stand in the way: where
+	 * there is some, the whole round has to show it.
 	 */
 	queue = b->round_samples >= QUEUE_SAMPLES && max_bw(b) && b->round_rtt_us > b->min_rtt_us + more;
+	ours = queue && b->last_bw && !ack->rate_app_limited && max_bw(b) < b->last_bw + b->last_bw / 16;
 	b->careful = b->careful || queue;
-	if (!b->round_start)
-		return;
-	if (b->careful && queue && !ack->rate_app_limited && max_bw(b) < b->last_bw + b->last_bw / 16) {
+	if (ours && (b->round_start || !b->jitter)) {
 		b->full = true;
 		return;
 	}
+	if (!b->round_start)
+		return;
+	b->jitter = b->jitter || (b->last_rtt_us != UINT32_MAX && b->round_rtt_us + more < b->last_rtt_us);
 	if (b->careful && b->round_rtt_us < b->last_rtt_us + more / 2)
 		b->careful = false;
 	b->last_bw = max_bw(b);
@@ -382,6 +394,10 @@ static void check_min_rtt(struct cc *cc, struct bbr *b, const struct cc_ack *ack
 	if (ack->rtt_us) {
 		b->round_rtt_us = (uint32_t)least(b->round_rtt_us, ack->rtt_us);
 		b->round_samples = (uint8_t)(b->round_samples + (b->round_samples < UINT8_MAX));
+		if (!b->full) {
+			b->jitter = b->jitter || ack->rtt_us + standing_queue(cc, b) < b->high_rtt_us;
+			b->high_rtt_us = (uint32_t)least(most(b->high_rtt_us, ack->rtt_us), UINT32_MAX);
+		}
 		if (!b->probe_min_us || ack->rtt_us < b->probe_min_us || expired) {
 			b->probe_min_us = ack->rtt_us;
 			b->probe_min_at_us = now_us;
