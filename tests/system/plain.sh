@@ -141,9 +141,10 @@ check "both were asked before the answer" holds c /v1/faults 'len(F) == 2 and al
 check "a port where nobody listens refuses" fails 10 http://10.9.0.1:81/
 
 # --- a link goes and comes back ---
-behind curl -s --limit-rate 10M --max-time 30 -o "$dir/slow" http://10.9.0.1:8080/long
+behind curl -s --limit-rate 5M --max-time 30 -o "$dir/slow" http://10.9.0.1:8080/long
 slow=$!
-check "a transfer has both paths" until_true 5 holds s /v1/connections 'any(len(c["subflows"]) == 2 for c in j["connections"])'
+check "a transfer has both paths" until_true 5 holds c /v1/connections \
+	'any(c["state"] == "M_ESTAB" and [s["state"] for s in c["subflows"]] == 2 * ["ESTABLISHED"] for c in j["connections"])'
 ip link set c1 down
 check "a link that is down is a fault of its path" until_true 5 holds c /v1/faults \
 	'[(f["path"], f["type"]) for f in F if f["source"] == "link"] == [("c1", "lasting")]'
@@ -160,7 +161,8 @@ check "the transfer lost nothing" cmp -s "$dir/slow" "$dir/www/long"
 # --- SIGHUP ---
 behind curl -s --limit-rate 1M --max-time 30 -o "$dir/slow" http://10.9.0.1:8080/long
 slow=$!
-check "a transfer has both paths again" until_true 5 holds s /v1/connections 'any(len(c["subflows"]) == 2 for c in j["connections"])'
+check "a transfer has both paths again" until_true 5 holds c /v1/connections \
+	'any(c["state"] == "M_ESTAB" and [s["state"] for s in c["subflows"]] == 2 * ["ESTABLISHED"] for c in j["connections"])'
 client_config 10.9.0.0/16 '[ {"name": "c1", "interface": "c1"}, {"name": "c2", "interface": "c2", "backup": true} ]'
 kill -HUP $client
 check "a link that becomes a backup is one for the other end (MP_PRIO)" until_true 5 holds s /v1/connections \

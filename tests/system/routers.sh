@@ -134,6 +134,8 @@ goes_on "too big: the stream goes on"
 # --- the other direction: long datagrams vanish without a word (veth drops what is longer than its far end's MTU) ---
 # What is still to be cut into segments passes there whatever its length.
 ip -n g link set g1 gso_max_segs 1
+lab_ok "black hole: the gateway's data go by that path" soon 15 g /v1/connections \
+	'any(s["path"] == "c.0" and s["mode"] == "primary" and not s["stale"] for c in j["connections"] for s in c["subflows"])'
 ip -n r1 link set g0 mtu 1280
 lab_ok "black hole: the gateway finds it" soon 20 g /v1/faults \
 	'any(f["source"] == "mtu" and f["cause"] == 6 and f["middlebox"] is None and "vanish" in f["evidence"] and "shorter" in f["done"] for f in F)'
