@@ -8,7 +8,7 @@ define unit_rule
 $(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(foreach f,$(DEPS_$(1)),$(call lib,$(f)))
 	$$(Q)$$(CC) $$(ALL_CFLAGS) -o $$@ $$^ -lcunit $$(SYS_tunneld)
 endef
-$(foreach f,common wire tcp mptcp seal fault io shim daemon,$(eval $(call unit_rule,$(f))))
+$(foreach f,common wire tcp mptcp seal fault io shim config paths status daemon,$(eval $(call unit_rule,$(f))))
 
 .PHONY: unit
 unit: $(UNIT_BIN)

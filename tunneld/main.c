@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tunneld/config.h"
-#include "tunneld/daemon.h"
-#include "tunneld/log.h"
+#include "tunneld/config/config.h"
+#include "tunneld/daemon/daemon.h"
+#include "tunneld/io/log.h"
 
 static const char usage[] =
 	"usage: tunneld -c FILE          run in the foreground, log on stderr\n"

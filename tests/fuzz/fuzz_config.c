@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "tunneld/config.h"
+#include "tunneld/config/config.h"
 
 #define HOLDS(what) do { if (!(what)) abort(); } while (0)
 

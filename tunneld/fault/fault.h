@@ -3,7 +3,7 @@
  * tunneld/fault: what went wrong, where, and who says so (DESIGN D10), as records: sans-I/O, a table and what follows from it.
  * What is here: records with repeats merged, their end, groups of those that have one origin (fault_group.c), the causes of
  * FAULT_ANNOUNCE and what ICMP and errno mean in them (fault_cause.c). What is not: where reports come from and what is done
- * about them (daemon_fault.c), how they travel (mptcp/conn_facts.c), how they are shown (status_faults.c).
+ * about them (daemon/fault.c), how they travel (mptcp/conn_facts.c), how they are shown (status_faults.c).
  */
 #ifndef PLAIT_FAULT_H
 #define PLAIT_FAULT_H

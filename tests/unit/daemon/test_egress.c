@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tunneld/egress.c"
+#include "tunneld/daemon/egress.c"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tunneld/verdict.c"
+#include "tunneld/daemon/verdict.c"
 
 #include "tests/unit/unit.h"
 
