@@ -129,7 +129,7 @@ FUZZ_DEPS_engine := tunneld/mptcp tunneld/tcp tunneld/wire common
 FUZZ_DEPS_convert := tunneld/mptcp tunneld/tcp tunneld/wire common
 FUZZ_DEPS_local_msg := common
 FUZZ_DEPS_config := tunneld/mptcp tunneld/tcp tunneld/seal tunneld/wire common
-FUZZ_OBJS_config := $(B)/o/tunneld/config.o $(B)/o/tunneld/config_value.o
+FUZZ_OBJS_config := $(B)/o/tunneld/config/config.o $(B)/o/tunneld/config/config_value.o
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/%)
 define fuzz_rule
