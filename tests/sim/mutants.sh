@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Does the simulator see what it is there to see? Each row of mutants.txt breaks one line of the engine on
-# purpose, in a copy of the tree; the simulator must fail within SEEDS seeds. A row that no longer changes
-# anything is a failure too. The last line is "mutants: N passed, N failed".
+# purpose, in a copy of the tree; the simulator must fail within SEEDS seeds. A row whose text begins with "flap:" is run in that
+# profile. A row that no longer changes anything is a failure too. The last line is "mutants: N passed, N failed".
 #
 # usage: mutants.sh [SEEDS [PATTERN]]     PATTERN: only rows whose text has it
 #        mutants.sh --stale               no run: do all rows still change something? A step of make check
@@ -55,7 +55,10 @@ while IFS='|' read -r files change text; do
 	elif ! build "$tmp/mutant"; then
 		verdict="NOT CAUGHT: it does not compile"
 	else
-		out=$("$tmp/mutant/build/tests/sim/sim" --seeds "$SEEDS" --jobs 1 --stop-at-first 2>/dev/null)
+		profile=
+		case $text in flap:*) profile="--profile flap" ;; esac
+		# shellcheck disable=SC2086 # two words or none
+		out=$("$tmp/mutant/build/tests/sim/sim" $profile --seeds "$SEEDS" --jobs 2 --stop-at-first 2>/dev/null)
 		first=$(grep -m1 '^seed ' <<<"$out")
 		if [ -n "$first" ]; then
 			verdict="caught by $first"
