@@ -325,6 +325,7 @@ void conn_mode_user_timeout_received(struct conn *c, uint16_t uto);
 struct score conn_sub_score(const struct sub *s, usec_t now_us);
 /* RST by way of another path, where the form allows it. */
 void conn_sub_tell_dropped(struct sub *s, enum mptcp_reason reason);
+void conn_sub_tell_given_up(struct sub *s); /* RST after the last retransmission of s */
 
 /* --- conn_facts.c --- */
 /* Subflows that came or changed their mode since it was last asked. */

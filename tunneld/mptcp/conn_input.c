@@ -44,6 +44,7 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 		if (s->join && s->stage != SUB_LIVE)
 			count(c->engine->counters, CNT_JoinTimeout);
 		s->end = "no answer";
+		conn_sub_tell_given_up(s);
 		conn_sub_lost(s, now_us);
 		return true;
 	}

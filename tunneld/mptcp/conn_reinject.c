@@ -149,23 +149,44 @@ void conn_sub_lost(struct sub *s, usec_t now_us)
 	conn_sub_gone(c, now_us);
 }
 
+/* Where a RST of s may go but on its own path. */
+static path_id another_path(const struct sub *s)
+{
+	const struct conn *c = s->conn;
+	const struct sub *by = NULL;
+
+	if (c->engine->config.form != SEGMENT_SEALED)
+		return PATH_NONE;
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i] != s && conn_sub_usable(c->subs[i]) && (!by || !conn_sub_avoid(c->subs[i])))
+			by = c->subs[i];
+	return by ? by->path : PATH_NONE;
+}
+
 /*
  * The peer, if it only receives, would never learn that the subflow is gone, and never join again. In sealed form ports belong
  * to the session and not to a path, so the RST takes a path that works. RFC 8684 3.6: it is transient, the path may come back.
  */
 void conn_sub_tell_dropped(struct sub *s, enum mptcp_reason reason)
 {
-	struct conn *c = s->conn;
-	const struct sub *by = NULL;
+	path_id by = another_path(s);
 
-	if (c->engine->config.form != SEGMENT_SEALED)
-		return;
-	for (uint8_t i = 0; i < c->sub_count; i++)
-		if (c->subs[i] != s && conn_sub_usable(c->subs[i]) && (!by || !conn_sub_avoid(c->subs[i])))
-			by = c->subs[i];
-	if (!by)
-		return;
-	conn_sub_rst(s, by->path, reason, true);
+	if (by != PATH_NONE)
+		conn_sub_rst(s, by, reason, true);
+}
+
+/*
+ * RFC 9293 3.8.3: R2 closes the connection, here: the subflow. A peer that was only away is told so when it is reached, in
+ * place of asking and being answered by a RST then. Who never answered a SYN has nothing that could end.
+ */
+void conn_sub_tell_given_up(struct sub *s)
+{
+	path_id by = another_path(s);
+
+	if (by == PATH_NONE)
+		by = s->path;
+	if (s->stage != SUB_OPENING && by != PATH_NONE)
+		conn_sub_rst(s, by, REASON_PERFORMANCE, true);
 }
 
 /*

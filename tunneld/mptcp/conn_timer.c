@@ -93,6 +93,7 @@ void conn_timeout(struct conn *c, usec_t now_us)
 
 		if (s->third_ack_us <= now_us && s->third_acks >= THIRD_ACKS_MAX) {
 			count(c->engine->counters, CNT_JoinTimeout);
+			conn_sub_tell_given_up(s);
 			conn_sub_lost(s, now_us);
 			if (c->state == M_CLOSED)
 				return;
