@@ -69,6 +69,7 @@ enum local_ask_kind {
 	LOCAL_FORGET,       /* AF_UNSPEC undid its pending connect */
 	LOCAL_WENT_DIRECT,  /* not a question: it connects to address itself, and this is why */
 	LOCAL_INFO,         /* how does its stream fare in the tunnel? */
+	LOCAL_OPTIONS,      /* one of its options that are carried was set: read them from it */
 	LOCAL_ASK_KINDS
 };
 
@@ -78,7 +79,7 @@ enum local_answer_kind {
 	LOCAL_ERROR,    /* what the connect ends with; with a reason, address is where it went */
 	LOCAL_UNABLE,   /* we cannot carry this socket: reason, and the errno to give */
 	LOCAL_NAMED, /* address is the peer, local the local name (family 0: as the kernel says) */
-	LOCAL_NONE,  /* nothing known about this socket; also the answer to LOCAL_FORGET */
+	LOCAL_NONE,  /* nothing known about this socket; also the answer to LOCAL_FORGET and LOCAL_OPTIONS */
 	LOCAL_TOLD,  /* info */
 	LOCAL_ANSWER_KINDS
 };

@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -57,6 +58,29 @@ static const struct sock_filter filter[] = {
 	LOAD(ARG(2)),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_ERROR, 1, 0),
 	UNLESS(SO_PEERNAME, 1),
+	RETURN(SECCOMP_RET_USER_NOTIF),
+	RETURN(SECCOMP_RET_ALLOW),
+
+	/* option_is_carried() of shim/lib/options.c */
+	UNLESS(SYS_setsockopt, 20),
+	LOAD(ARG(5)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_MARK, 17, 0),
+	LOAD(ARG(1)),
+	UNLESS(SOL_SOCKET, 2),
+	LOAD(ARG(2)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_KEEPALIVE, 12, 13),
+	UNLESS(IPPROTO_TCP, 5),
+	LOAD(ARG(2)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_USER_TIMEOUT, 9, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_KEEPIDLE, 8, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_KEEPINTVL, 7, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_KEEPCNT, 6, 7),
+	UNLESS(IPPROTO_IP, 2),
+	LOAD(ARG(2)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IP_TOS, 3, 4),
+	UNLESS(IPPROTO_IPV6, 3),
+	LOAD(ARG(2)),
+	UNLESS(IPV6_TCLASS, 1),
 	RETURN(SECCOMP_RET_USER_NOTIF),
 	RETURN(SECCOMP_RET_ALLOW),
 

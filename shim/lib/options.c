@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * getsockopt(): SO_ERROR of a connect that tunneld failed reads ECONNRESET, the true reason is asked;
- * SO_PEERNAME is a name; TCP_INFO and MPTCP_INFO, if the user wants it (info.c). Every other option is the kernel's, at the cost of a comparison.
+ * SO_PEERNAME is a name; TCP_INFO and MPTCP_INFO, if the user wants it (info.c). setsockopt(): what is set before connect()
+ * tunneld reads there; of what is set later and is carried on it is told. Every other option is the kernel's, at the cost of a comparison.
  */
 #include "shim/lib/shim.h"
 
@@ -52,9 +53,41 @@ long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len)
 	return r;
 }
 
+bool option_is_carried(int level, int option)
+{
+	switch (level) {
+	case SOL_SOCKET:
+		return option == SO_KEEPALIVE;
+	case IPPROTO_TCP:
+		return option == TCP_USER_TIMEOUT || option == TCP_KEEPIDLE || option == TCP_KEEPINTVL || option == TCP_KEEPCNT;
+	case IPPROTO_IP:
+		return option == IP_TOS;
+	case IPPROTO_IPV6:
+		return option == IPV6_TCLASS;
+	default:
+		return false;
+	}
+}
+
+long setsockopt_hook(int fd, int level, int option, const void *value, socklen_t len)
+{
+	long r = sys_setsockopt(fd, level, option, value, len);
+	struct local_answer answer;
+
+	/* The kernel has it, and tunneld reads it there: a tunneld that is gone took the stream with it. */
+	if (!r && option_is_carried(level, option) && name_may_be_ours(fd))
+		(void)park_ask(fd, LOCAL_OPTIONS, NULL, &answer);
+	return r;
+}
+
 #ifndef PLAIT_CMD /* plait run's trap uses the hooks, and keeps libc's own calls */
 EXPORT int getsockopt(int fd, int level, int option, void *value, socklen_t *len)
 {
 	return (int)hook_return(getsockopt_hook(fd, level, option, value, len));
+}
+
+EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t len)
+{
+	return (int)hook_return(setsockopt_hook(fd, level, option, value, len));
 }
 #endif

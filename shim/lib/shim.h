@@ -127,5 +127,8 @@ bool name_may_be_ours(int fd);
 enum { SOL_MPTCP_ = 284, MPTCP_INFO_ = 1 };
 long info_hook(int fd, int level, int option, void *value, socklen_t *len);
 long getsockopt_hook(int fd, int level, int option, void *value, socklen_t *len);
+long setsockopt_hook(int fd, int level, int option, const void *value, socklen_t len);
+/* One that means something beyond the first hop, so that tunneld carries it (docs/decisions.md, "Socket options"). */
+bool option_is_carried(int level, int option);
 
 #endif

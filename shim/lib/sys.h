@@ -70,7 +70,7 @@ static inline long sys_getsockopt(int fd, int level, int option, void *value, so
 }
 static inline long sys_setsockopt(int fd, int level, int option, const void *value, socklen_t len)
 {
-	return sys6(SYS_setsockopt, fd, level, option, (long)value, (long)len, 0);
+	return sys6(SYS_setsockopt, fd, level, option, (long)value, (long)len, SYS_MARK);
 }
 static inline long sys_getpeername(int fd, void *sa, socklen_t *len)
 {

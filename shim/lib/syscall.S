@@ -27,6 +27,8 @@ syscall:
 	je	1f
 	cmpq	$SYS_getsockopt, %rdi
 	je	1f
+	cmpq	$SYS_setsockopt, %rdi
+	je	1f
 	movq	%rdi, %rax
 	movq	%rsi, %rdi
 	movq	%rdx, %rsi
@@ -59,6 +61,8 @@ syscall:
 	cmp	x0, #SYS_getsockname
 	b.eq	1f
 	cmp	x0, #SYS_getsockopt
+	b.eq	1f
+	cmp	x0, #SYS_setsockopt
 	b.eq	1f
 	mov	x8, x0
 	mov	x0, x1

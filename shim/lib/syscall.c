@@ -27,6 +27,8 @@ __attribute__((used)) long syscall_hooked(long n, long a, long b, long c, long d
 		return hook_return(getpeername_hook(fd, (void *)b, (void *)c));
 	case SYS_getsockname:
 		return hook_return(getsockname_hook(fd, (void *)b, (void *)c));
+	case SYS_setsockopt:
+		return hook_return(setsockopt_hook(fd, (int)b, (int)c, (const void *)d, (socklen_t)e));
 	default: /* SYS_getsockopt */
 		return hook_return(getsockopt_hook(fd, (int)b, (int)c, (void *)d, (void *)e));
 	}

@@ -23,7 +23,7 @@
 enum { A, B, WIRE = 48, CONNS = 4, PATHS = 3, ROOM = 1500, REST_MAX = 20000, MEMORY = 4 << 20 };
 enum op {
 	OP_DELIVER, OP_DELIVER_ALL, OP_DROP, OP_DOUBLE, OP_LATE, OP_SPOIL, OP_FORGE, OP_RAW, OP_WAIT, OP_WAIT_LONG, OP_CONNECT, OP_DIALLED,
-	OP_WRITE, OP_READ, OP_SHUTDOWN, OP_ABORT, OP_PATH, OP_LOST, OP_FAULT, OP_CONVERSE, OPS,
+	OP_WRITE, OP_READ, OP_SHUTDOWN, OP_ABORT, OP_PATH, OP_LOST, OP_FAULT, OP_CONVERSE, OP_OPTIONS, OPS,
 };
 
 struct packet { int to; path_id path; uint16_t local_port; struct addr remote; size_t len; uint8_t bytes[ROOM]; };
@@ -56,7 +56,7 @@ static void path_event(struct story *y, int which, path_id path, enum path_state
 		.path = {
 			.path = path, .state = state, .gone = gone, .backup = backup, .may_initiate = which == A,
 			.addr_id = (uint8_t)(path + 1), .mtu_payload = 1400, .rtt_us = 20000, .name = "p",
-			.local = local_of(which, path), .remote = local_of(!which, path), .peer_uperf = true, .peer_long_prio = true,
+			.local = local_of(which, path), .remote = local_of(!which, path), .peer_uperf = true, .peer_long_prio = true, .peer_carried = true,
 			.service = (uint8_t)(path >> 1), .announce = y->announce, .no_joins = y->announce && !path,
 		},
 	};
@@ -405,6 +405,12 @@ static void host(struct story *y, enum op op)
 		break;
 	case OP_SHUTDOWN:
 		ev.kind = EV_SHUTDOWN;
+		break;
+	case OP_OPTIONS:
+		ev = (struct event){
+			.kind = EV_OPTIONS,
+			.options = { .conn = e->conns[n], .user_timeout_ms = who * 100u, .carried = { .keep_idle_s = who, .tos = n } },
+		};
 		break;
 	default:
 		ev.kind = who & 0x80 ? EV_ABORT_AFTER : EV_ABORT;

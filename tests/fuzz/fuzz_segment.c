@@ -92,7 +92,7 @@ static size_t fuzz_generate(uint64_t seed, uint8_t *bytes)
 		{ 30, 8, 2 }, { 30, 12, 2 }, { 30, 14, 2 }, { 30, 16, 2 }, { 30, 18, 2 }, { 30, 20, 2 }, { 30, 22, 2 }, { 30, 24, 2 },
 		{ 30, 26, 2 }, { 30, 28, 2 }, { 30, 8, 3 }, { 30, 10, 3 }, { 30, 16, 3 }, { 30, 18, 3 }, { 30, 20, 3 }, { 30, 22, 3 },
 		{ 30, 28, 3 }, { 30, 30, 3 }, { 30, 4, 4 }, { 30, 11, 4 }, { 30, 3, 5 }, { 30, 6, 5 }, { 30, 12, 6 }, { 30, 12, 7 },
-		{ 30, 4, 8 }, { 30, 6, 9 }, { 30, 8, 9 }, { 30, 10, 9 }, { 30, 22, 9 }, { 30, 8, 15 }, { 30, 4, 10 }, { 99, 6, 0 },
+		{ 30, 4, 8 }, { 30, 6, 9 }, { 30, 8, 9 }, { 30, 10, 9 }, { 30, 22, 9 }, { 30, 8, 15 }, { 30, 12, 15 }, { 30, 4, 10 }, { 99, 6, 0 },
 	};
 	uint64_t state = seed;
 	size_t len = fuzz_random(&state) % 120, header;
@@ -115,8 +115,10 @@ static size_t fuzz_generate(uint64_t seed, uint8_t *bytes)
 		if (shapes[k].kind == 30)
 			p[i + 2] = (uint8_t)(shapes[k].subtype << 4 | (p[i + 2] & 0xf));
 		if (shapes[k].kind == 30 && shapes[k].subtype == 15 && p + i + 5 < bytes + len) {
-			p[i + 3] = UPERF_EXPERIMENT_ID >> 8;
-			p[i + 4] = UPERF_EXPERIMENT_ID & 0xff;
+			unsigned id = shapes[k].length == CARRIED_SIZE ? EXPERIMENT_CARRIED : EXPERIMENT_UPERF;
+
+			p[i + 3] = (uint8_t)(id >> 8);
+			p[i + 4] = (uint8_t)id;
 		}
 		i += shapes[k].length;
 		while (i < header && p + i < bytes + len && fuzz_random(&state) & 1)

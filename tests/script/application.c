@@ -24,6 +24,36 @@ void call_connect(unsigned conn, char *rest)
 	c->id = ev.connect.conn;
 }
 
+static void carried_read(struct carried_options *o, uint32_t *uto, char *rest)
+{
+	char *what;
+
+	while ((what = word(&rest))) {
+		int64_t n = number_needed(&rest, what);
+
+		if (!strcmp(what, "idle"))
+			o->keep_idle_s = (uint16_t)n;
+		else if (!strcmp(what, "interval"))
+			o->keep_interval_s = (uint16_t)n;
+		else if (!strcmp(what, "count"))
+			o->keep_count = (uint8_t)n;
+		else if (!strcmp(what, "tos"))
+			o->tos = (uint8_t)n;
+		else if (uto && !strcmp(what, "user_timeout"))
+			*uto = (uint32_t)n;
+		else
+			bad_script("a socket has no option \"%s\"", what);
+	}
+}
+
+void call_options(unsigned conn, char *rest)
+{
+	struct event ev = { .kind = EV_OPTIONS, .options = { .conn = w.conns[conn].id } };
+
+	carried_read(&ev.options.carried, &ev.options.user_timeout_ms, rest);
+	world_event(&ev, "options");
+}
+
 void call_write(unsigned conn, char *rest)
 {
 	struct script_conn *c = &w.conns[conn];
@@ -114,6 +144,8 @@ void call_path(char *rest)
 			ev.path.backup = true;
 		else if (!strcmp(what, "uperf")) /* the peer understands it */
 			ev.path.peer_uperf = true;
+		else if (!strcmp(what, "carried"))
+			ev.path.peer_carried = true;
 		else if (!strcmp(what, "long_prio"))
 			ev.path.peer_long_prio = true;
 		else if (!strcmp(what, "passive"))
@@ -157,7 +189,7 @@ void call_fault(char *rest)
 
 void expect_told(unsigned conn, struct when when, char *rest)
 {
-	char *what = word_needed(&rest, "what is told"), *more = word(&rest);
+	char *what = word_needed(&rest, "what is told"), *more = !strcmp(what, "options") ? NULL : word(&rest);
 	struct told t;
 	usec_t late = usec_add(when.to, when.any ? WAIT_MAX_US : w.tolerance);
 
@@ -175,6 +207,14 @@ void expect_told(unsigned conn, struct when when, char *rest)
 		fail("c%u tells %s (%s)", t.conn + 1, told_name(t.kind), open_result_text(t.why));
 	if ((t.kind == ACT_OPENED || t.kind == ACT_RESET) && t.why != result_of(more ? more : t.kind == ACT_OPENED ? "ok" : "connection_reset"))
 		fail("c%u tells %s with the result %s", conn + 1, what, result_words[t.why]);
+	if (t.kind == ACT_OPTIONS) {
+		struct carried_options want = { .serial = t.options.serial };
+
+		carried_read(&want, NULL, rest);
+		if (memcmp(&want, &t.options, sizeof want) != 0)
+			fail("they are: idle %u interval %u count %u tos %u", t.options.keep_idle_s, t.options.keep_interval_s,
+			     t.options.keep_count, t.options.tos);
+	}
 	if (t.kind == ACT_DIAL && more) {
 		struct addr to = address(more);
 		char text[ADDR_TEXT_MAX];

@@ -246,7 +246,17 @@ static void mptcp_write(const struct option *o, unsigned sub, struct mptcp_optio
 		return;
 	case NAME_uperf:
 		out->subtype = MP_EXPERIMENTAL;
+		out->experiment = EXPERIMENT_UPERF;
 		out->uperf.max_rto_ms = (uint32_t)number_of(o, WORD_n, 0);
+		return;
+	case NAME_carried:
+		out->subtype = MP_EXPERIMENTAL;
+		out->experiment = EXPERIMENT_CARRIED;
+		out->carried.serial = (uint8_t)number_of(o, WORD_serial, 0);
+		out->carried.keep_idle_s = (uint16_t)number_of(o, WORD_idle, 0);
+		out->carried.keep_interval_s = (uint16_t)number_of(o, WORD_interval, 0);
+		out->carried.keep_count = (uint8_t)number_of(o, WORD_count, 0);
+		out->carried.tos = (uint8_t)number_of(o, WORD_tos, 0);
 		return;
 	default:
 		bad_script("this option cannot be sent");
@@ -557,6 +567,15 @@ static void mptcp_seen(struct option *o, unsigned sub, const struct mptcp_option
 		}
 		break;
 	default:
+		if (m->experiment == EXPERIMENT_CARRIED) {
+			o->name = NAME_carried;
+			option_add(o, WORD_serial, VALUE_NUMBER, m->carried.serial);
+			option_add(o, WORD_idle, VALUE_NUMBER, m->carried.keep_idle_s);
+			option_add(o, WORD_interval, VALUE_NUMBER, m->carried.keep_interval_s);
+			option_add(o, WORD_count, VALUE_NUMBER, m->carried.keep_count);
+			option_add(o, WORD_tos, VALUE_NUMBER, m->carried.tos);
+			break;
+		}
 		o->name = NAME_uperf;
 		option_add(o, WORD_n, VALUE_NUMBER, m->uperf.max_rto_ms);
 		break;

@@ -67,6 +67,8 @@ void check_conn(unsigned conn, char *rest)
 		compare_number(what, i.snd_buffer, rest);
 	else if (!strcmp(what, "fallback"))
 		compare_number(what, i.fallback, rest);
+	else if (!strcmp(what, "user_timeout_ms"))
+		compare_number(what, i.user_timeout_ms, rest);
 	else if (!strcmp(what, "token"))
 		compare_number(what, i.token == c->our_token, rest);
 	else

@@ -86,7 +86,9 @@ void fail(const char *format, ...)
 
 static void command(unsigned conn, unsigned sub, struct when when, char *what, char *rest)
 {
-	if (!strcmp(what, "connect"))
+	if (!strcmp(what, "options"))
+		call_options(conn, rest);
+	else if (!strcmp(what, "connect"))
 		call_connect(conn, rest);
 	else if (!strcmp(what, "dialled"))
 		call_dialled(conn, rest);

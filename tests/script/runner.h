@@ -34,6 +34,7 @@ void give_segment(unsigned sub, char *rest);
 
 /* --- application.c --- */
 void call_connect(unsigned conn, char *rest);
+void call_options(unsigned conn, char *rest);
 void call_write(unsigned conn, char *rest);
 void call_read(unsigned conn, char *rest);
 void call_readable(unsigned conn, char *rest);

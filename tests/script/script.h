@@ -52,7 +52,7 @@ struct option_list {
 };
 #define NAMES(X) \
 	X(mss) X(sackOK) X(TS) X(wscale) X(sack) X(uto) X(nop) X(eol) X(raw) X(mp_capable) X(mp_join) X(dss) X(add_addr) \
-	X(remove_addr) X(mp_prio) X(mp_fail) X(mp_fastclose) X(mp_tcprst) X(fault) X(uperf)
+	X(remove_addr) X(mp_prio) X(mp_fail) X(mp_fastclose) X(mp_tcprst) X(fault) X(uperf) X(carried)
 enum option_name {
 #define X(n) NAME_##n,
 	NAMES(X)
@@ -64,7 +64,8 @@ enum option_name {
 	X(n, "#") X(val, "#~") X(ecr, "#~") X(block, "b") X(hex, "h") X(v, "#") X(flags, "#") X(key, "k") X(len, "#") X(csum, "c") \
 	X(syn, "-") X(synack, "-") X(ack, "-") X(backup, "-") X(id, "#") X(token, "k~") X(nonce, "#~") X(hmac, "c") \
 	X(dack4, "#") X(dack8, "#") X(dsn4, "#") X(dsn8, "#") X(ssn, "#") X(fin, "-") X(echo, "-") X(addr, "a") \
-	X(rto, "#") X(dsn, "#") X(reason, "#") X(transient, "-") X(cause, "#") X(src, "#") X(dst, "#") X(middlebox, "a") X(dack, "#")
+	X(rto, "#") X(dsn, "#") X(reason, "#") X(transient, "-") X(cause, "#") X(src, "#") X(dst, "#") X(middlebox, "a") X(dack, "#") \
+	X(serial, "#") X(idle, "#") X(interval, "#") X(count, "#") X(tos, "#")
 enum option_word {
 #define X(w, takes) WORD_##w,
 	WORDS(X)
@@ -127,7 +128,7 @@ struct pending {
 	size_t len;
 	uint8_t bytes[PAYLOAD_MAX + 80];
 };
-struct told { usec_t at; unsigned conn; enum action_kind kind; enum open_result why; struct addr destination; };
+struct told { usec_t at; unsigned conn; enum action_kind kind; enum open_result why; struct addr destination; struct carried_options options; };
 
 struct world {
 	struct engine *e;

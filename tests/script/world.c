@@ -12,7 +12,7 @@ static usec_t engine_now(void) { return START_US + w.now; }
 
 const char *told_name(enum action_kind k)
 {
-	return k == ACT_DIAL ? "dial" : k == ACT_OPENED ? "opened" : k == ACT_EOF ? "eof" : k == ACT_RESET ? "reset" : "closed";
+	return k == ACT_DIAL ? "dial" : k == ACT_OPENED ? "opened" : k == ACT_EOF ? "eof" : k == ACT_RESET ? "reset" : k == ACT_OPTIONS ? "options" : "closed";
 }
 
 struct addr path_address(unsigned path)
@@ -108,6 +108,8 @@ static void tell(unsigned conn, const struct action *a)
 		t->why = a->reset.why;
 	if (a->kind == ACT_DIAL)
 		t->destination = a->dial.destination;
+	if (a->kind == ACT_OPTIONS)
+		t->options = a->options;
 }
 
 static void dial(const struct action *a)
@@ -159,6 +161,7 @@ static void pump(void)
 			break;
 		case ACT_OPENED:
 		case ACT_EOF:
+		case ACT_OPTIONS:
 		case ACT_RESET:
 		case ACT_CLOSED:
 			tell(conn_of_id(a.conn, a.host), &a);

@@ -165,6 +165,35 @@ static void end_init(struct end *e, struct stream *s, struct host *h, bool clien
 	};
 }
 
+/* Every fourth application sets something on its socket, half of them before connect(). */
+static bool sets_options(const struct stream *s) { return s->number % 4 == 3; }
+
+static struct carried_options options_set(const struct stream *s)
+{
+	return (struct carried_options){ .keep_idle_s = (uint16_t)(1 + s->number), .keep_interval_s = 7, .keep_count = 3,
+					 .tos = (uint8_t)(4 * s->number) };
+}
+
+static void set_options(struct end *e)
+{
+	struct event ev = { .kind = EV_OPTIONS, .options = { .conn = e->conn, .carried = options_set(e->stream) } };
+
+	if (host_event(e->host, &ev) != ERR_OK)
+		world_fail(e->host->world, "EV_OPTIONS is not taken");
+}
+
+/* At the gateway: what is told is what was set, once. */
+static void check_options(struct end *e, const struct carried_options *o)
+{
+	struct carried_options want = options_set(e->stream);
+	char name[32];
+
+	want.serial = 1;
+	if (e->client || !sets_options(e->stream) || memcmp(&want, o, sizeof want) != 0)
+		world_fail(e->host->world, "%s: options that nobody set: idle %u tos %u serial %u", end_name(e, name), o->keep_idle_s,
+			   o->tos, o->serial);
+}
+
 void app_open(struct stream *s)
 {
 	struct end *e = &s->client;
@@ -182,6 +211,8 @@ void app_open(struct stream *s)
 	else
 		ev.connect.destination = (struct addr){ .family = 4, .ip = { 198, 18, 0, 1 } };
 	ev.connect.destination.port = (uint16_t)(1000 + s->number);
+	if (sets_options(s) && s->number & 4)
+		ev.connect.carried = options_set(s);
 	if (host_plain(h)) {
 		ev.connect.peer = 0;
 		ev.connect.destination = plain_destination(s->number);
@@ -577,6 +608,8 @@ void app_action(struct host *h, const struct action *act)
 		if (!e->client || e->state != END_OPENING)
 			world_fail(w, "%s: ACT_OPENED while not opening", end_name(e, name));
 		check_open_result(e, act->opened.result);
+		if (act->opened.result == OPEN_OK && sets_options(e->stream) && !(e->stream->number & 4))
+			set_options(e);
 		if (act->opened.result == OPEN_OK)
 			app_start(e);
 		else
@@ -584,6 +617,9 @@ void app_action(struct host *h, const struct action *act)
 		break;
 	case ACT_DATA:
 		app_data(e, act);
+		break;
+	case ACT_OPTIONS:
+		check_options(e, &act->options);
 		break;
 	case ACT_EOF:
 		app_eof(e);

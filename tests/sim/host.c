@@ -266,6 +266,7 @@ static void tell_path(struct host *h, path_id id, bool gone)
 	ev.path.gone = gone;
 	ev.path.backup = w->plan->path[client][path].backup;
 	ev.path.may_initiate = h->number != HOST_GATEWAY;
+	ev.path.peer_carried = true;
 	ev.path.addr_id = (uint8_t)(h->number == HOST_GATEWAY ? 1 + (path & 1) : 1 + path);
 	ev.path.mtu_payload = (uint16_t)(v->mtu - overhead(h));
 	ev.path.rtt_us = v->rtt_us;

@@ -300,7 +300,7 @@ static void on_usr1(struct ev_loop *l, ev_signal *w, int events)
 
 int main(int argc, char **argv)
 {
-	static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct, NULL };
+	static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct, NULL, NULL };
 	struct park_config config = { .socket = argc > 1 ? argv[1] : NULL, .streams_max = STREAMS };
 	static struct cidr bypass[8];
 	const char *why;

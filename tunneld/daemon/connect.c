@@ -13,12 +13,18 @@
 /* As the kernel's own: tcp_syn_retries 6 make 127 s. */
 #define CONNECT_TIMEOUT_US (127 * USEC_PER_S)
 
+static struct carried_options carried_of(const struct park_options *o)
+{
+	return (struct carried_options){ .keep_idle_s = o->keep_idle_s, .keep_interval_s = o->keep_interval_s,
+					 .keep_count = o->keep_count, .tos = o->tos };
+}
+
 static void connect_flow(struct daemon *d, struct flow *f, peer_id gateway)
 {
 	struct event ev = {
 		.kind = EV_CONNECT,
 		.connect = { .peer = gateway, .host = flow_host(f), .destination = f->destination,
-			     .user_timeout_ms = f->user_timeout_ms },
+			     .user_timeout_ms = f->options.user_timeout_ms, .carried = carried_of(&f->options) },
 	};
 	const struct path_wish wish = { .interface = f->device, .mark = f->mark, .source = f->source };
 	const struct path_end *wished = f->engine == d->plain_engine ? NULL : paths_wished(d->paths, gateway, &wish);
@@ -85,7 +91,7 @@ bool flow_connect(struct daemon *d, struct engine *engine, park_id id, const str
 	}
 	flow_park_known(d, f, id);
 	f->pid = who->pid;
-	f->user_timeout_ms = who->user_timeout_ms;
+	f->options = who->options;
 	f->source = who->local;
 	f->mark = who->mark;
 	memcpy(f->device, who->device, sizeof f->device);
@@ -163,12 +169,40 @@ static bool on_park_info(void *ctx, park_id id, struct local_info *out)
 	return f ? flow_info(f, out) : place_info(ctx, id, out);
 }
 
+void flow_options(struct daemon *d, park_id park, const struct park_options *now)
+{
+	struct flow *f = flow_of_park(d, park);
+	struct event ev = { .kind = EV_OPTIONS };
+
+	if (!f)
+		return;
+	f->options = *now;
+	if (!f->conn) /* it waits for a gateway, and connects with them */
+		return;
+	ev.options.conn = f->conn;
+	ev.options.user_timeout_ms = now->user_timeout_ms;
+	ev.options.carried = carried_of(now);
+	(void)flow_event(f, &ev); /* it has just ended, and that is told */
+}
+
+static void on_park_options(void *ctx, park_id id, const struct park_options *now)
+{
+	struct daemon *d = ctx;
+
+	d->now_us = clock_now();
+	if (park_tag(d->park, id))
+		place_options(d, id, now);
+	else
+		flow_options(d, id, now);
+}
+
 static const struct park_callbacks park_callbacks = {
 	.on_connect = on_park_connect,
 	.on_stream = on_park_stream,
 	.on_cancel = on_park_cancel,
 	.on_direct = on_park_direct,
 	.on_info = on_park_info,
+	.on_options = on_park_options,
 };
 
 void flow_gateway_ready(struct daemon *d)

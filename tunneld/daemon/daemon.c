@@ -283,7 +283,7 @@ static bool seal_open(struct daemon *d)
 {
 	struct seal_config sc = {
 		.private_key = d->config->private_key,
-		.capabilities = CAP_AES_256_GCM | CAP_LONG_MP_PRIO | CAP_UPERF | CAP_FAULT_ANNOUNCE |
+		.capabilities = CAP_AES_256_GCM | CAP_LONG_MP_PRIO | CAP_UPERF | CAP_FAULT_ANNOUNCE | CAP_CARRIED |
 				(d->config->gateway ? CAP_WORKERS : 0),
 		.peers_max = d->peers_max, .responder = d->config->gateway, .counters = &d->counters,
 		.wall_us = clock_wall(), .worker = (uint8_t)d->worker, .workers = (uint8_t)d->config->workers,

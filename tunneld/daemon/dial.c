@@ -26,6 +26,12 @@ static void dialled_event(struct daemon *d, struct flow *f, enum open_result res
 	flow_local_reset(d, f, result);
 }
 
+void flow_dial_options(struct flow *f, const struct carried_options *o)
+{
+	if (f->state == FLOW_OPEN)
+		dial_options(f->stream.fd, f->destination.family, o->keep_idle_s, o->keep_interval_s, o->keep_count, o->tos);
+}
+
 static void on_dialled(void *owner, int fd, int error)
 {
 	struct flow *f = owner;

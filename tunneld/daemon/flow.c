@@ -371,6 +371,9 @@ void flow_action(struct daemon *d, struct engine *from, const struct action *act
 		if (f->state == FLOW_OPEN && !f->read_ended)
 			stream_want_read(&f->stream, true);
 		break;
+	case ACT_OPTIONS:
+		flow_dial_options(f, &act->options);
+		break;
 	case ACT_RESET:
 		f->conn = 0;
 		flow_local_reset(d, f, act->reset.why == OPEN_OK ? OPEN_RESET : act->reset.why);

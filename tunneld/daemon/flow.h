@@ -34,6 +34,7 @@ void flow_wait(struct daemon *d, struct flow *f);
 bool flow_connect(struct daemon *d, struct engine *engine, park_id park, const struct addr *to, const struct park_caller *who);
 void flow_streams(struct daemon *d, park_id park, int fd); /* the application's end, as from park's on_stream() */
 void flow_cancel(struct daemon *d, park_id park);
+void flow_options(struct daemon *d, park_id park, const struct park_options *now); /* the application has set one */
 void flow_connected(struct daemon *d, struct flow *f, const struct action *act); /* ACT_OPENED */
 
 /* --- place.c: a client's workers --- */
@@ -46,6 +47,7 @@ void place_tell_load(struct daemon *d); /* at the end of a turn */
 bool place_elsewhere(struct daemon *d, park_id park, const struct addr *to, const struct park_caller *who);
 void place_stream(struct daemon *d, park_id park, int fd);
 void place_cancel(struct daemon *d, park_id park);
+void place_options(struct daemon *d, park_id park, const struct park_options *now);
 bool place_info(struct daemon *d, park_id park, struct local_info *out);
 void place_gateway(struct daemon *d, peer_id gateway); /* the others may have sessions with it, too */
 /* As park_complete(), park_fail() and park_closed(), from any worker. */
@@ -56,5 +58,6 @@ void place_stray(struct daemon *d, park_id park, int fd); /* its stream is gone 
 
 /* --- dial.c --- */
 void flow_dial(struct daemon *d, struct engine *from, const struct action *act); /* ACT_DIAL */
+void flow_dial_options(struct flow *f, const struct carried_options *o);         /* ACT_OPTIONS */
 
 #endif

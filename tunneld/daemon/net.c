@@ -325,6 +325,7 @@ static void on_path_changed(void *owner, struct path_end *e, bool gone)
 	seal_peer_info(d->seal, e->peer, &peer);
 	ev.path.peer_uperf = peer.peer_capabilities & CAP_UPERF;
 	ev.path.peer_long_prio = peer.peer_capabilities & CAP_LONG_MP_PRIO;
+	ev.path.peer_carried = peer.peer_capabilities & CAP_CARRIED;
 	fault_path_changed(d, e, gone);
 	if (daemon_event(d, &ev) != ERR_OK)
 		log_line(LOG_WARN, "path %s: the engine has no room for it", e->name);

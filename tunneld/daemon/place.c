@@ -23,6 +23,7 @@ enum letter_kind {
 	LETTER_CONNECT,   /* to a worker: a stream that was placed there */
 	LETTER_STREAM,    /* to a worker: the application's end of it */
 	LETTER_CANCEL,    /* to all workers: the application has gone */
+	LETTER_OPTIONS,   /* to a worker: the application has set one on its socket */
 	LETTER_COMPLETE,  /* to the first: the far side is connected */
 	LETTER_FAIL,      /* to the first: it is not, because of error */
 	LETTER_CLOSED,    /* to the first: the application's end has been closed */
@@ -36,6 +37,7 @@ struct letter {
 		int fd;                  /* STREAM; the letter owns it */
 		int error;               /* FAIL */
 		peer_id gateway;         /* GATEWAY */
+		struct park_options options; /* OPTIONS */
 		struct { struct addr to; struct park_caller who; } connect;
 	};
 };
@@ -153,6 +155,11 @@ void place_cancel(struct daemon *d, park_id park)
 		(void)post(d, w, &l);
 }
 
+void place_options(struct daemon *d, park_id park, const struct park_options *now)
+{
+	(void)post(d, worker_of(d, park_tag(d->park, park)), &(struct letter){ .kind = LETTER_OPTIONS, .park = park, .options = *now });
+}
+
 bool place_info(struct daemon *d, park_id park, struct local_info *out)
 {
 	struct daemon *w = worker_of(d, park_tag(d->park, park));
@@ -241,6 +248,9 @@ static void read_letter(struct daemon *d, const struct letter *l)
 		break;
 	case LETTER_CANCEL:
 		flow_cancel(d, l->park);
+		break;
+	case LETTER_OPTIONS:
+		flow_options(d, l->park, &l->options);
 		break;
 	case LETTER_COMPLETE:
 		if (park_complete(d->park, l->park, &fd))

@@ -46,7 +46,7 @@ struct flow {
 	char device[16];            /* client: the interface, the mark and the address of the application's socket, */
 	uint32_t mark;              /* wishes for a path */
 	struct addr source;
-	uint32_t user_timeout_ms;   /* client: TCP_USER_TIMEOUT of the application's socket; 0: not set */
+	struct park_options options; /* client: of the application's socket */
 	struct dial dial;
 	struct stream stream;
 	bool read_ended, write_ended;

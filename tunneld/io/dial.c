@@ -10,17 +10,30 @@
 #include "common/sockaddr.h"
 
 /*
- * The application's own keep-alives end at its first hop. A destination that vanished without a word is
- * missed here, after seven and a half idle minutes, and the reset travels back.
+ * Where an application has no keep-alives of its own: a destination that vanished without a word is missed here, after seven and a
+ * half idle minutes, and the reset travels back.
  */
-static void keep_alive(int fd)
-{
-	static const int on = 1, idle_s = 300, interval_s = 30, count = 5;
+enum { KEEP_IDLE_S = 300, KEEP_INTERVAL_S = 30, KEEP_COUNT = 5 };
 
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+static void set(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); }
+
+static void keep_alive(int fd, int idle_s, int interval_s, int count)
+{
+	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+	set(fd, IPPROTO_TCP, TCP_KEEPCNT, count);
+}
+
+void dial_options(int fd, int family, uint16_t idle_s, uint16_t interval_s, uint8_t count, uint8_t tos)
+{
+	if (idle_s)
+		keep_alive(fd, idle_s, interval_s ? interval_s : KEEP_INTERVAL_S, count ? count : KEEP_COUNT);
+	else
+		keep_alive(fd, KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT);
+	if (family == 4)
+		set(fd, IPPROTO_IP, IP_TOS, tos);
+	else
+		set(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
 }
 
 static void on_writable(void *owner, int events)
@@ -53,7 +66,8 @@ int dial_start(struct dial *d, struct loop *l, const struct addr *to,
 	d->fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (d->fd < 0)
 		return errno;
-	keep_alive(d->fd);
+	set(d->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	keep_alive(d->fd, KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT);
 	if (!connect(d->fd, (struct sockaddr *)&sa, sa_len) || errno == EINPROGRESS) {
 		/* A neighbour has answered by now: then it need not wait for its turn in the loop. */
 		if (!getsockopt(d->fd, IPPROTO_TCP, TCP_INFO, &tcp_state, &state_len) && tcp_state == TCP_ESTABLISHED) {

@@ -22,5 +22,10 @@ struct dial {
 int dial_start(struct dial *d, struct loop *l, const struct addr *to,
 	       void (*done)(void *owner, int fd, int error), void *owner);
 void dial_cancel(struct dial *d);
+/*
+ * What the application wants of the connection to its destination, whose family is 4 or 6: keep-alives after idle_s seconds,
+ * every interval_s, so many; idle_s 0: those that every such connection has. What the kernel does not take stays as it was.
+ */
+void dial_options(int fd, int family, uint16_t idle_s, uint16_t interval_s, uint8_t count, uint8_t tos);
 
 #endif

@@ -43,6 +43,15 @@ typedef uint64_t park_id; /* 0 is none; never given twice in one process */
 
 enum { PARK_OLD_NAMES = 4096, PARK_VERDICTS = 4096 };
 
+/* What the application has set on its socket and means the whole way, as it is now. */
+struct park_options {
+	uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT; 0: not set */
+	/* SO_KEEPALIVE, with TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT; idle 0: it is off */
+	uint16_t keep_idle_s, keep_interval_s;
+	uint8_t keep_count;
+	uint8_t tos;              /* IP_TOS or IPV6_TCLASS, whichever its family goes by */
+};
+
 /* Who asks: the kernel's word but for comm, which the caller says himself. */
 struct park_caller {
 	pid_t pid;          /* 0: in a PID namespace that we cannot see */
@@ -51,7 +60,7 @@ struct park_caller {
 	struct addr local;  /* what the application bound; family 0: nothing */
 	char device[16];    /* SO_BINDTODEVICE, taken off for the way to us: IF_NAMESIZE; "": none */
 	uint32_t mark;      /* SO_MARK; 0: none */
-	uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT, as it was at connect(); 0: not set */
+	struct park_options options; /* as they were at connect() */
 };
 
 /*
@@ -75,6 +84,8 @@ struct park_callbacks {
 			  enum local_reason why);
 	/* How is this stream doing? False: nothing is known of it. NULL: nothing is ever known. */
 	bool (*on_info)(void *ctx, park_id id, struct local_info *out);
+	/* It has set one of them since. NULL: nobody wants to know. */
+	void (*on_options)(void *ctx, park_id id, const struct park_options *now);
 };
 
 struct park_config {
@@ -92,7 +103,7 @@ struct park_stats {
 	uint64_t malformed;         /* messages that our shim does not send */
 	uint64_t refused_user, refused_full;
 	uint64_t failed_by_errno[134];
-	uint64_t names_asked, verdicts_asked, infos_asked, holes;
+	uint64_t names_asked, verdicts_asked, infos_asked, options_told, holes;
 };
 
 /* NULL: errno is set and *why a text that stays valid. */

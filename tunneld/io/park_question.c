@@ -106,6 +106,25 @@ static int refuses(int fd, const struct addr *dest, int domain, const struct add
 	return 0;
 }
 
+static uint16_t to_u16(int v) { return v < 0 ? 0 : v > UINT16_MAX ? UINT16_MAX : (uint16_t)v; }
+
+/* to: whom it is connected to. */
+static struct park_options options_of(int fd, const struct addr *to)
+{
+	int count = socket_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 0);
+	struct park_options o = {
+		.user_timeout_ms = (uint32_t)socket_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0),
+		.tos = (uint8_t)(to->family == 4 ? socket_int(fd, IPPROTO_IP, IP_TOS, 0) : socket_int(fd, IPPROTO_IPV6, IPV6_TCLASS, 0)),
+	};
+
+	if (socket_int(fd, SOL_SOCKET, SO_KEEPALIVE, 0)) {
+		o.keep_idle_s = to_u16(socket_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 0));
+		o.keep_interval_s = to_u16(socket_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 0));
+		o.keep_count = (uint8_t)(count < 0 ? 0 : count > UINT8_MAX ? UINT8_MAX : count);
+	}
+	return o;
+}
+
 /* The interface the socket is bound to, "": none, or loopback's own. */
 static void device_of(int fd, char name[16])
 {
@@ -139,7 +158,6 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	struct park_caller caller = {
 		.pid = who->pid, .uid = who->uid,
 		.mark = (uint32_t)socket_int(fd, SOL_SOCKET, SO_MARK, 0),
-		.user_timeout_ms = (uint32_t)socket_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0),
 	};
 	struct addr to = addr_unmap(&ask->dest), bound = socket_local(fd);
 	int domain = socket_int(fd, SOL_SOCKET, SO_DOMAIN, 0),
@@ -194,6 +212,7 @@ static struct local_answer answer_park(struct park *p, const struct local_ask *a
 	/* Its loopback is another one: it would meet no hole there. */
 	if (p->netns && socket_u64(fd, SO_NETNS_COOKIE_) != p->netns)
 		return unable(LOCAL_NETNS, ENETUNREACH);
+	caller.options = options_of(fd, &to);
 	device_of(fd, caller.device);
 	if (*caller.device && !device_off(fd))
 		return unable(LOCAL_DEVICE, ENETUNREACH);
@@ -315,6 +334,19 @@ static struct local_answer answer_info(struct park *p, int fd)
 	return answer;
 }
 
+static void answer_options(struct park *p, int fd)
+{
+	struct addr peer = socket_peer(fd), local = socket_local(fd);
+	struct slot *s = slot_of_cookie(p, socket_cookie(fd));
+	struct park_options now;
+
+	if (!s || !p->callbacks.on_options || !still_ours(s, fd, &peer, &local))
+		return;
+	p->stats.options_told++;
+	now = options_of(fd, &s->dest);
+	p->callbacks.on_options(p->ctx, s->id, &now);
+}
+
 static void answer_forget(struct park *p, int fd)
 {
 	struct slot *s = slot_of_cookie(p, socket_cookie(fd));
@@ -417,6 +449,9 @@ static bool question_read(struct question *q)
 			break;
 		case LOCAL_INFO:
 			answer = answer_info(p, fd);
+			break;
+		case LOCAL_OPTIONS:
+			answer_options(p, fd);
 			break;
 		case LOCAL_WENT_DIRECT:
 			went_direct(p, &ask.dest,

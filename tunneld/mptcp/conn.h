@@ -118,7 +118,8 @@ struct remote_addr { bool used; uint8_t id; struct addr addr; };
 
 /* What the host is still to be told, in this order. */
 enum {
-	TELL_DIAL = 1, TELL_OPENED = 2, TELL_DATA = 4, TELL_EOF = 8, TELL_ROOM = 16, TELL_RESET = 32, TELL_CLOSED = 64,
+	TELL_DIAL = 1, TELL_OPENED = 2, TELL_DATA = 4, TELL_EOF = 8, TELL_ROOM = 16, TELL_OPTIONS = 32, TELL_RESET = 64,
+	TELL_CLOSED = 128,
 };
 
 struct conn {
@@ -219,6 +220,11 @@ struct conn {
 	uint32_t wish;             /* path_id + 1 of the path that the application asked for; 0: none */
 	uint32_t adv_uto_ms, remote_uto_ms;
 	usec_t una_us;
+	struct {                   /* conn_carried.c: what the applications' sockets say, ours and the peer's */
+		struct carried_options ours, peers;
+		uint8_t serial, peer_serial; /* 0: we never said anything */
+		bool heard;
+	} carried;
 	uint32_t chosen_sub;       /* id of the backup, or of the underperforming subflow, that is in use */
 	struct signals *signals;   /* options that wait for an ACK to carry them; NULL: never had any */
 
@@ -287,6 +293,12 @@ void conn_sub_lost(struct sub *s, usec_t now_us);
 
 /* --- conn_timer.c --- */
 void conn_timeout(struct conn *c, usec_t now_us);
+
+/* --- conn_carried.c --- */
+/* What the application's socket says now; told to the peer if it is news. user_timeout_ms: 0 is the config's. */
+void conn_carried_set(struct conn *c, uint32_t user_timeout_ms, const struct carried_options *o, usec_t now_us);
+void conn_carried_live(struct sub *s, usec_t now_us); /* it became SUB_LIVE */
+void conn_carried_received(struct sub *s, const struct carried_options *o);
 
 /* --- conn_keepalive.c --- */
 void conn_keepalive_begin(struct sub *s, usec_t now_us); /* it became SUB_LIVE */

@@ -11,17 +11,34 @@
 enum { KEEP_PROBES = 5 };
 #define KEEP_WAIT_US (15 * USEC_PER_S)
 
+/* The application's own, where it has set them. */
+static usec_t idle_of(const struct conn *c)
+{
+	if (c->engine->config.form == SEGMENT_PLAIN && c->carried.ours.keep_idle_s)
+		return c->carried.ours.keep_idle_s * USEC_PER_S;
+	return c->engine->config.keepalive_us;
+}
+
+static usec_t wait_of(const struct conn *c)
+{
+	return c->carried.ours.keep_interval_s ? c->carried.ours.keep_interval_s * USEC_PER_S : usec_min(idle_of(c), KEEP_WAIT_US);
+}
+
+static unsigned probes_of(const struct conn *c)
+{
+	return c->carried.ours.keep_count ? c->carried.ours.keep_count : KEEP_PROBES;
+}
+
 void conn_keepalive_begin(struct sub *s, usec_t now_us)
 {
-	usec_t idle_us = s->conn->engine->config.keepalive_us;
+	usec_t idle_us = idle_of(s->conn);
 
-	if (idle_us)
-		s->keep_us = usec_add(now_us, idle_us);
+	s->keep_us = idle_us ? usec_add(now_us, idle_us) : USEC_NEVER;
 }
 
 bool conn_keepalive_due(struct sub *s, usec_t now_us)
 {
-	usec_t idle_us = s->conn->engine->config.keepalive_us, idle_until_us = usec_add(s->sf.last_rcv_us, idle_us);
+	usec_t idle_us = idle_of(s->conn), idle_until_us = usec_add(s->sf.last_rcv_us, idle_us);
 
 	if (s->keep_us > now_us)
 		return false;
@@ -32,10 +49,10 @@ bool conn_keepalive_due(struct sub *s, usec_t now_us)
 		s->keep_us = idle_until_us > now_us ? idle_until_us : usec_add(now_us, idle_us);
 		return false;
 	}
-	if (s->keep_probes < KEEP_PROBES) {
+	if (s->keep_probes < probes_of(s->conn)) {
 		s->keep_probes++;
 		s->keep_sent_us = now_us;
-		s->keep_us = usec_add(now_us, usec_min(idle_us, KEEP_WAIT_US));
+		s->keep_us = usec_add(now_us, wait_of(s->conn));
 		count(s->conn->engine->counters, CNT_KeepAliveTx);
 		subflow_keepalive(&s->sf);
 		s->want_out = true;

@@ -196,7 +196,7 @@ void conn_mode_live(struct sub *s, usec_t now_us)
 {
 	struct conn *c = s->conn;
 	const struct path *p = engine_path(c->engine, s->path);
-	struct mptcp_option opt = { .subtype = MP_EXPERIMENTAL, .uperf = { .max_rto_ms = c->engine->config.uperf_timeout_ms } };
+	struct mptcp_option opt = { .subtype = MP_EXPERIMENTAL, .experiment = EXPERIMENT_UPERF, .uperf = { .max_rto_ms = c->engine->config.uperf_timeout_ms } };
 
 	if (c->engine->config.uperf_timeout_ms && p && (p->peer_uperf || p->peer_long_prio)) {
 		if (!p->peer_uperf)
@@ -207,6 +207,7 @@ void conn_mode_live(struct sub *s, usec_t now_us)
 		s->send_uto = (uint8_t)option_rules_repeats(MP_EXPERIMENTAL);
 		s->tell_us = now_us;
 	}
+	conn_carried_live(s, now_us);
 }
 
 /* RFC 5482 3.2: seconds, or minutes where they do not fit 15 bits; rounded up, since 0 is reserved. */

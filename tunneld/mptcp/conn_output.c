@@ -57,6 +57,10 @@ static bool tell_output(struct conn *c, struct action *act)
 	case TELL_ROOM:
 		act->kind = ACT_ROOM;
 		return true;
+	case TELL_OPTIONS:
+		act->kind = ACT_OPTIONS;
+		act->options = c->carried.peers;
+		return true;
 	case TELL_RESET:
 		act->kind = ACT_RESET;
 		act->reset.why = c->result;

@@ -231,6 +231,7 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 	before = p->state;
 	p->news_wanted |= before != ev->path.state || ev->path.gone || p->backup != ev->path.backup ||
 			  p->mtu_payload != (ev->path.mtu_payload ? ev->path.mtu_payload : 1200) || p->peer_uperf != ev->path.peer_uperf ||
+			  p->peer_carried != ev->path.peer_carried ||
 			  p->announce != ev->path.announce;
 	p->state = ev->path.gone ? PATH_DOWN : ev->path.state;
 	p->backup = ev->path.backup;
@@ -238,6 +239,7 @@ static enum err path_event(struct engine *e, const struct event *ev, usec_t now_
 	p->cost = ev->path.cost;
 	p->peer_uperf = ev->path.peer_uperf;
 	p->peer_long_prio = ev->path.peer_long_prio;
+	p->peer_carried = ev->path.peer_carried;
 	if (before == PATH_UP && p->state != PATH_UP)
 		p->fault_us = now_us;
 	p->addr_id = ev->path.addr_id;
@@ -341,8 +343,7 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	c->wish = path + 1u == ev->connect.wish ? ev->connect.wish : 0;
 	c->host = ev->connect.host;
 	c->destination = ev->connect.destination;
-	if (ev->connect.user_timeout_ms)
-		c->adv_uto_ms = ev->connect.user_timeout_ms;
+	conn_carried_set(c, ev->connect.user_timeout_ms, &ev->connect.carried, now_us);
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
 	/* In plain form we are at the destination itself: there is no Convert header. */
 	if (!remote) {
@@ -456,6 +457,12 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		if (c->shutdown)
 			return ERR_OK;
 		conn_input_close(c, IN_CLOSE, now_us);
+		return ERR_OK;
+	case EV_OPTIONS:
+		c = engine_conn_of_host(e, ev->options.conn);
+		if (!c)
+			return ERR_UNKNOWN;
+		conn_carried_set(c, ev->options.user_timeout_ms, &ev->options.carried, now_us);
 		return ERR_OK;
 	case EV_ABORT:
 		c = engine_conn_of_host(e, ev->conn);

@@ -71,6 +71,7 @@ enum event_kind {
 	EV_HEARD,     /* heard: something of the peer came on a path, and was no segment: it lives */
 	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now */
 	EV_PORT_TAKEN, /* port: plain form: the port that an ACT_SEND would have begun to use is not to be had; the subflow takes another */
+	EV_OPTIONS,   /* options: the application has set one of those that are carried on its socket */
 	EV_LOST,      /* lost: plain form: a segment could not be sent, or somebody on its way says that it was lost, and why. ERR_UNEXPECTED: it is not in flight */
 	EV_TIME,      /* nothing but the time */
 };
@@ -97,6 +98,7 @@ struct event {
 			uint8_t service;
 			bool announce, no_joins;
 			bool peer_uperf, peer_long_prio; /* the peer understands the UPERF option, MP_PRIO with a Maximum RTO */
+			bool peer_carried;     /* and the one with carried_options */
 			struct addr local, remote;
 			const char *name;      /* borrowed; copied */
 		} path;
@@ -128,12 +130,14 @@ struct event {
 			uint64_t host;
 			struct addr destination;
 			uint32_t user_timeout_ms; /* ADV_UTO of this connection; 0: the config's */
+			struct carried_options carried; /* serial is the engine's */
 			uint32_t wish; /* path_id + 1: begins there, and all others are backup for it; 0: none */
 			conn_id conn; /* out */
 		} connect;
 		struct { conn_id conn; uint64_t host; enum open_result result; uint8_t icmp_code; } dialled;
 		struct { conn_id conn; const uint8_t *bytes; size_t len; size_t taken; /* out */ } write;
 		struct { conn_id conn; size_t len; } consumed;
+		struct { conn_id conn; uint32_t user_timeout_ms; struct carried_options carried; } options; /* as in connect */
 		/* id: the host's, for FACT_FAULT_TOLD; remote: plain form, to whom alone it matters; family 0: to all on that path */
 		struct { path_id path; uint64_t id; uint8_t cause; bool transient; struct addr middlebox, remote; } fault;
 		conn_id conn;
@@ -153,6 +157,7 @@ enum action_kind {
 	ACT_DATA,
 	ACT_EOF,      /* conn: DATA_FIN reached and all data consumed: shut down writing towards the application */
 	ACT_ROOM,     /* conn: the send queue has room again after a write was not taken whole */
+	ACT_OPTIONS,  /* options: what the peer's application has set, for the socket to the destination */
 	ACT_RESET,    /* reset: aborted by the peer or by faults: RST to the application; conn is dead */
 	ACT_CLOSED,   /* conn: ended in order both ways and all of ours is acknowledged; conn is dead */
 	ACT_PORT_FREE, /* port: plain form: nothing sends from that port of that path any more, which an ACT_SEND once began to use */
@@ -171,6 +176,7 @@ struct action {
 		struct { peer_id peer; struct addr destination; } dial;
 		struct { enum open_result result; uint8_t icmp_code; } opened;
 		struct { const uint8_t *bytes; size_t len; } data;
+		struct carried_options options;
 		struct { enum open_result why; } reset;
 		struct { path_id path; } probe;
 	};

@@ -31,7 +31,7 @@ struct path {
 	bool announce, no_joins;
 	uint16_t mtu_payload;
 	usec_t rtt_us;
-	bool peer_uperf, peer_long_prio; /* what the peer understands */
+	bool peer_uperf, peer_long_prio, peer_carried; /* what the peer understands */
 	uint32_t cost;
 	usec_t heard_us;          /* when something last came on it; 0: never */
 	usec_t fault_us;          /* when it last stopped answering; 0: never */

@@ -242,7 +242,10 @@ void pm_option(struct sub *s, const struct mptcp_option *opt, usec_t now_us)
 		engine_ready(c);
 		break;
 	case MP_EXPERIMENTAL:
-		conn_mode_uperf_received(s, opt->uperf.max_rto_ms);
+		if (opt->experiment == EXPERIMENT_UPERF)
+			conn_mode_uperf_received(s, opt->uperf.max_rto_ms);
+		else
+			conn_carried_received(s, &opt->carried);
 		break;
 	case ADD_ADDR:
 		add_addr(s, opt, now_us);

@@ -14,7 +14,7 @@ enum { SPACING_MIN_US = 50 * 1000, LOOK_US = 1000 * 1000, ADD_ADDR_AGAIN_MAX_US 
 /* Is b what a says anew? Then only the newer is worth sending. */
 static bool same_subject(const struct signal *a, const struct signal *b)
 {
-	if (a->opt.subtype != b->opt.subtype || a->bound != b->bound || (a->bound && a->sub != b->sub))
+	if (a->opt.subtype != b->opt.subtype || a->opt.experiment != b->opt.experiment || a->bound != b->bound || (a->bound && a->sub != b->sub))
 		return false;
 	switch (a->opt.subtype) {
 	case ADD_ADDR:
@@ -24,6 +24,7 @@ static bool same_subject(const struct signal *a, const struct signal *b)
 		return a->opt.remove_addr.count == b->opt.remove_addr.count &&
 		       !memcmp(a->opt.remove_addr.ids, b->opt.remove_addr.ids, a->opt.remove_addr.count);
 	case MP_PRIO:
+	case MP_EXPERIMENTAL:
 		return true;
 	default:
 		return a->bound;
@@ -98,7 +99,7 @@ static void count_sent(struct conn *c, const struct mptcp_option *opt)
 			count(c->engine->counters, CNT_UperfTx);
 		break;
 	case MP_EXPERIMENTAL:
-		count(c->engine->counters, CNT_UperfTx);
+		count(c->engine->counters, opt->experiment == EXPERIMENT_UPERF ? CNT_UperfTx : CNT_CarriedTx);
 		break;
 	default:
 		break;

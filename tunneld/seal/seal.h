@@ -20,7 +20,8 @@ enum { KEY_SIZE = 32, KEY_TEXT = 45 /* base64 with NUL */ };
 
 /* What each side understands, told in the handshake's payload (PROTOCOL "decided"). */
 enum { CAP_AES_256_GCM = 1, CAP_LONG_MP_PRIO = 2, CAP_UPERF = 4, CAP_FAULT_ANNOUNCE = 8,
-       CAP_WORKERS = 16 /* responder: each worker of a client may have sessions of its own beside the others' */ };
+       CAP_WORKERS = 16, /* responder: each worker of a client may have sessions of its own beside the others' */
+       CAP_CARRIED = 32 /* the option with what applications set on their sockets */ };
 
 typedef uint32_t seal_peer; /* index into the configured peers */
 

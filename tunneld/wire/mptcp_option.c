@@ -431,28 +431,50 @@ static size_t fault_size(const struct mptcp_option *opt)
 }
 
 /*
- * UPERF in MP_EXPERIMENTAL, seeds backup, figure 2
- *    kind 30 | length 8 | subtype 15 | flags (4) | experiment id 16 | Maximum RTO in ms, 24
+ * MP_EXPERIMENTAL, seeds backup, figure 2
+ *    kind 30 | length | subtype 15 | flags (4) | experiment id 16 | ...
+ *    UPERF, length 8:    Maximum RTO in ms, 24
+ *    carried, length 12: serial 8 | keep-alives: after idle s 16, every s 16, so many 8 | type of service 8
  */
-static enum err uperf_parse(struct rd *r, struct mptcp_option *out)
+static enum err experimental_parse(struct rd *r, struct mptcp_option *out)
 {
 	rd_u8(r);
-	if (rd_u16(r) != UPERF_EXPERIMENT_ID)
-		return ERR_UNKNOWN;
-	if (rd_left(r) != 3)
-		return ERR_MALFORMED;
-	out->uperf.max_rto_ms = rd_u24(r);
-	return ERR_OK;
+	out->experiment = rd_u16(r);
+	switch (out->experiment) {
+	case EXPERIMENT_UPERF:
+		if (rd_left(r) != 3)
+			return ERR_MALFORMED;
+		out->uperf.max_rto_ms = rd_u24(r);
+		return ERR_OK;
+	case EXPERIMENT_CARRIED:
+		if (rd_left(r) != CARRIED_SIZE - 5)
+			return ERR_MALFORMED;
+		out->carried.serial = rd_u8(r);
+		out->carried.keep_idle_s = rd_u16(r);
+		out->carried.keep_interval_s = rd_u16(r);
+		out->carried.keep_count = rd_u8(r);
+		out->carried.tos = rd_u8(r);
+		return ERR_OK;
+	}
+	return ERR_UNKNOWN;
 }
 
-static void uperf_emit(struct wr *w, const struct mptcp_option *opt)
+static void experimental_emit(struct wr *w, const struct mptcp_option *opt)
 {
 	wr_u8(w, MP_EXPERIMENTAL << 4);
-	wr_u16(w, UPERF_EXPERIMENT_ID);
-	wr_u24(w, opt->uperf.max_rto_ms);
+	wr_u16(w, (uint16_t)opt->experiment);
+	if (opt->experiment == EXPERIMENT_UPERF) {
+		wr_u24(w, opt->uperf.max_rto_ms);
+		return;
+	}
+	wr_u8(w, opt->carried.serial);
+	wr_u16(w, opt->carried.keep_idle_s);
+	wr_u16(w, opt->carried.keep_interval_s);
+	wr_u8(w, opt->carried.keep_count);
+	wr_u8(w, opt->carried.tos);
 }
 
-static size_t uperf_size(const struct mptcp_option *opt) { (void)opt; return 8; }
+static size_t experimental_size(const struct mptcp_option *opt) { return opt->experiment == EXPERIMENT_UPERF ? 8 : CARRIED_SIZE; }
 
 static const struct option_row rows[MPTCP_SUBTYPES] = {
 	/*                    name              min max              parse              emit              size */
@@ -466,7 +488,7 @@ static const struct option_row rows[MPTCP_SUBTYPES] = {
 	[MP_FASTCLOSE]    = { "MP_FASTCLOSE",   12, 12,              fastclose_parse,   fastclose_emit,   fastclose_size   },
 	[MP_TCPRST]       = { "MP_TCPRST",       4, 4,               tcprst_parse,      tcprst_emit,      tcprst_size      },
 	[FAULT_ANNOUNCE]  = { "FAULT_ANNOUNCE",  6, 22,              fault_parse,       fault_emit,       fault_size       },
-	[MP_EXPERIMENTAL] = { "MP_EXPERIMENTAL", 5, UINT8_MAX,       uperf_parse,       uperf_emit,       uperf_size       },
+	[MP_EXPERIMENTAL] = { "MP_EXPERIMENTAL", 5, UINT8_MAX,       experimental_parse, experimental_emit, experimental_size },
 };
 
 enum err mptcp_option_parse(struct rd *r, struct mptcp_option *out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPTCP's TCP options (kind 30), RFC 8684, and the two of ours: UPERF (seeds: backup, figure 2) and
- * FAULT_ANNOUNCE (seeds: fault management, figure 2). One struct, one row a subtype in mptcp_option.c.
+ * MPTCP's TCP options (kind 30), RFC 8684, and those of ours: UPERF (seeds: backup, figure 2),
+ * FAULT_ANNOUNCE (seeds: fault management, figure 2) and what is carried of an application's socket. One struct, one row a subtype in mptcp_option.c.
  */
 #ifndef PLAIT_WIRE_MPTCP_OPTION_H
 #define PLAIT_WIRE_MPTCP_OPTION_H
@@ -11,7 +11,19 @@
 #include "common/err.h"
 #include "common/seq.h"
 
-enum { TCP_KIND_MPTCP = 30, ADDR_ID_MAX = 8 /* ids in one REMOVE_ADDR, as Linux */, UPERF_EXPERIMENT_ID = 0x5046 };
+enum { TCP_KIND_MPTCP = 30, ADDR_ID_MAX = 8 /* ids in one REMOVE_ADDR, as Linux */, CARRIED_SIZE = 12 };
+
+/* Experiments of ours, RFC 8684 3 and seeds backup, figure 2. */
+enum mptcp_experiment { EXPERIMENT_UPERF = 0x5046, EXPERIMENT_CARRIED = 0x504f };
+
+/*
+ * What an application has set on its socket and means as far as the destination. serial: one higher with each change, so that a
+ * late copy is known.
+ */
+struct carried_options {
+	uint16_t keep_idle_s, keep_interval_s; /* keep-alives, RFC 9293 3.8.4; idle 0: none wanted */
+	uint8_t keep_count, tos, serial;
+};
 
 enum mptcp_subtype {
 	MP_CAPABLE = 0x0, MP_JOIN = 0x1, DSS = 0x2, ADD_ADDR = 0x3, REMOVE_ADDR = 0x4, MP_PRIO = 0x5,
@@ -30,6 +42,7 @@ enum mptcp_reason {
 
 struct mptcp_option {
 	enum mptcp_subtype subtype;
+	enum mptcp_experiment experiment; /* of MP_EXPERIMENTAL */
 	union {
 		struct { /* the form follows from how many keys and whether a length is there */
 			uint8_t version, flags;
@@ -61,6 +74,7 @@ struct mptcp_option {
 		struct { bool transient; uint8_t reason; } tcprst;
 		struct { uint8_t cause, dst_addr_id, src_addr_id; bool transient; struct addr middlebox; /* family 0: none */ } fault;
 		struct { uint32_t max_rto_ms; } uperf;
+		struct carried_options carried;
 	};
 };
 

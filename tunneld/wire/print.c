@@ -131,7 +131,15 @@ static void put_mptcp(struct text *t, const struct mptcp_option *opt)
 			put_addr(t, &opt->fault.middlebox);
 		break;
 	case MP_EXPERIMENTAL:
-		put_named(t, "uperf max_rto_ms ", opt->uperf.max_rto_ms);
+		if (opt->experiment == EXPERIMENT_UPERF) {
+			put_named(t, "uperf max_rto_ms ", opt->uperf.max_rto_ms);
+			break;
+		}
+		put_named(t, "carried serial ", opt->carried.serial);
+		put_named(t, " keep_idle ", opt->carried.keep_idle_s);
+		put_named(t, " keep_interval ", opt->carried.keep_interval_s);
+		put_named(t, " keep_count ", opt->carried.keep_count);
+		put_named(t, " tos ", opt->carried.tos);
 		break;
 	case MPTCP_SUBTYPES:
 		break;

@@ -93,7 +93,17 @@ static bool on_info(void *ctx, park_id id, struct local_info *out)
 	return true;
 }
 
-static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct, on_info };
+static struct { unsigned count; park_id id; struct park_options now; } set;
+
+static void on_options(void *ctx, park_id id, const struct park_options *now)
+{
+	(void)ctx;
+	set.count++;
+	set.id = id;
+	set.now = *now;
+}
+
+static const struct park_callbacks callbacks = { on_connect, on_stream, on_cancel, on_direct, on_info, on_options };
 
 static void open_park(size_t streams)
 {
@@ -586,6 +596,58 @@ static void test_how_a_stream_fares_is_told_while_it_is_one(void)
 	shut_park();
 }
 
+static void set_int(int fd, int level, int option, int value)
+{
+	CU_ASSERT_EQUAL(setsockopt(fd, level, option, &value, sizeof value), 0);
+}
+
+/* What is carried is read from the socket itself, whoever asks and whatever he says. */
+static void test_options_set_later_are_told(void)
+{
+	int fd, end, stranger = socket(AF_INET, SOCK_STREAM, 0);
+	struct addr dest = four(), dest6 = six();
+
+	set.count = 0;
+	open_park(0);
+	fd = pending(AF_INET, &dest);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 4000);
+	CU_ASSERT_EQUAL(ask(LOCAL_OPTIONS, fd, NULL).kind, LOCAL_NONE);
+	CU_ASSERT_EQUAL(set.id, heard.id);
+	CU_ASSERT_EQUAL(set.now.user_timeout_ms, 4000);
+	CU_ASSERT_EQUAL(set.now.keep_idle_s, 0);
+	end = complete();
+	/* Timers without SO_KEEPALIVE are none. */
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, 77);
+	CU_ASSERT_EQUAL(ask(LOCAL_OPTIONS, fd, NULL).kind, LOCAL_NONE);
+	CU_ASSERT_EQUAL(set.now.keep_idle_s, 0);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 11);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+	set_int(fd, IPPROTO_IP, IP_TOS, 0xb8);
+	CU_ASSERT_EQUAL(ask(LOCAL_OPTIONS, fd, NULL).kind, LOCAL_NONE);
+	CU_ASSERT_EQUAL(set.now.keep_idle_s, 77);
+	CU_ASSERT_EQUAL(set.now.keep_interval_s, 11);
+	CU_ASSERT_EQUAL(set.now.keep_count, 3);
+	CU_ASSERT_EQUAL(set.now.tos, 0xb8);
+	CU_ASSERT_EQUAL(set.count, 3);
+	CU_ASSERT_EQUAL(stats().options_told, 3);
+	/* Not one of ours, and one that is over: nobody is told. */
+	CU_ASSERT_EQUAL(ask(LOCAL_OPTIONS, stranger, NULL).kind, LOCAL_NONE);
+	close(end);
+	park_closed(park, heard.id);
+	CU_ASSERT_EQUAL(ask(LOCAL_OPTIONS, fd, NULL).kind, LOCAL_NONE);
+	CU_ASSERT_EQUAL(set.count, 3);
+	close(fd);
+	/* IPv6 has a type of service of its own. */
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, 0x28);
+	CU_ASSERT_EQUAL(ask(LOCAL_PARK, fd, &dest6).kind, LOCAL_HOLE);
+	CU_ASSERT_EQUAL(heard.who.options.tos, 0x28);
+	close(fd);
+	close(stranger);
+	shut_park();
+}
+
 static void test_a_socket_that_we_cannot_carry_is_told_why(void)
 {
 	struct addr dest = four(), v6 = six();
@@ -727,7 +789,7 @@ static void test_the_settings_of_a_socket_are_told(void)
 	open_park(0);
 	CU_ASSERT_EQUAL(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms), 0);
 	CU_ASSERT_EQUAL(ask(LOCAL_PARK, fd, &dest).kind, LOCAL_HOLE);
-	CU_ASSERT_EQUAL(heard.who.user_timeout_ms, 30000);
+	CU_ASSERT_EQUAL(heard.who.options.user_timeout_ms, 30000);
 	CU_ASSERT_EQUAL(heard.who.mark, marked ? 0x1234 : 0);
 	CU_ASSERT_EQUAL(heard.who.device[0], 0);
 	CU_ASSERT_EQUAL(heard.who.local.family, 0);
@@ -1004,6 +1066,7 @@ UNIT_MAIN("park",
 	T(test_the_same_socket_asking_again_dissolves_the_first),
 	T(test_names_follow_the_socket_and_outlive_the_stream),
 	T(test_how_a_stream_fares_is_told_while_it_is_one),
+	T(test_options_set_later_are_told),
 	T(test_a_socket_that_we_cannot_carry_is_told_why),
 	T(test_the_bypass_list_goes_directly),
 	T(test_what_goes_directly_is_told_with_who_and_why),

@@ -276,6 +276,7 @@ static void act(struct net *n, int side, const struct action *a)
 		s->eof = true;
 		return;
 	case ACT_ROOM:
+	case ACT_OPTIONS:
 		return;
 	case ACT_RESET:
 		s->reset = true;

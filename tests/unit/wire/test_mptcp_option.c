@@ -5,7 +5,7 @@
 #include "tunneld/wire/mptcp_option.h"
 #include "tunneld/wire/print.h"
 
-enum { VECTORS_OPTIONS = 52, VECTORS_REFUSED = 47 };
+enum { VECTORS_OPTIONS = 53, VECTORS_REFUSED = 47 };
 
 static enum err parse(const uint8_t *bytes, size_t len, struct mptcp_option *out)
 {
