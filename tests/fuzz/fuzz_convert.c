@@ -14,9 +14,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct convert_message m = { 0 }, back = { 0 };
 	struct rd r = rd_of(bytes, len);
 	uint8_t out[CONVERT_MAX], icmp;
-	struct wr w = wr_of(out, sizeof out);
+	struct wr w = wr_of(out, len % 2 ? sizeof out : 16 + len % 64);
+	enum err e = convert_parse(&r, &m);
 
-	if (convert_parse(&r, &m) != ERR_OK)
+	if (convert_emit_refusal(&w, &m, e, bytes, len)) {
+		HOLDS(!w.bad && m.header);
+		r = rd_of(out, wr_len(&w));
+		HOLDS(convert_parse(&r, &back) == ERR_OK && back.total_bytes == wr_len(&w) && !rd_left(&r));
+	} else {
+		HOLDS(!wr_len(&w));
+	}
+	w = wr_of(out, sizeof out);
+	if (e != ERR_OK)
 		return 0;
 	HOLDS(m.total_bytes >= 4 && m.total_bytes <= CONVERT_MAX && m.total_bytes <= len && m.total_bytes % 4 == 0);
 	HOLDS(bytes[0] == CONVERT_VERSION && be_get16(bytes + 2) == CONVERT_MAGIC);

@@ -338,6 +338,14 @@ static void convert_write(struct wr *to, const struct seg_line *l)
 	}
 }
 
+size_t convert_bytes(const struct seg_line *l, uint8_t *out, size_t size)
+{
+	struct wr to = wr_of(out, size);
+
+	convert_write(&to, l);
+	return wr_len(&to);
+}
+
 size_t segment_bytes(const struct seg_line *l, unsigned sub, uint8_t *out, size_t size)
 {
 	struct script_sub *s = &w.subs[sub];
@@ -666,6 +674,8 @@ const char *segment_seen(const struct pending *p, unsigned sub, struct seg_line 
 	options_seen(&out->options, sub, b + 12, payload);
 	if (out->flags & TCP_SYN) {
 		s->syn_out = out->len;
+		out->raw_len = (uint16_t)(out->len < sizeof out->raw ? out->len : sizeof out->raw);
+		memcpy(out->raw, payload, out->raw_len);
 		return NULL;
 	}
 	for (uint32_t i = 0; i < out->len; i++) {
@@ -692,4 +702,8 @@ void segment_print_line(const struct seg_line *l, FILE *to)
 		fprintf(to, " ack %lld", (long long)l->ack);
 	fprintf(to, " win %u ", l->win);
 	options_print(&l->options, to);
+	if (l->raw_len)
+		fprintf(to, " convert raw ");
+	for (unsigned i = 0; i < l->raw_len; i++)
+		fprintf(to, "%02x", l->raw[i]);
 }

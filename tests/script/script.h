@@ -94,7 +94,8 @@ struct seg_line {
 	enum { CONVERT_NONE, CONVERT_ASK, CONVERT_OK, CONVERT_FAIL, CONVERT_RAW } convert;
 	struct addr destination;
 	uint8_t convert_code;
-	uint8_t raw[255], raw_len;
+	uint8_t raw[512];
+	uint16_t raw_len;
 	struct option_list options;
 };
 
@@ -159,6 +160,7 @@ uint8_t stream_byte(bool ours, unsigned conn, uint64_t dsn);
 
 /* --- codec.c --- */
 size_t segment_bytes(const struct seg_line *l, unsigned sub, uint8_t *out, size_t size);
+size_t convert_bytes(const struct seg_line *l, uint8_t *out, size_t size); /* the message behind `convert` */
 /* Learns keys, nonces and sequence numbers where they are first seen. NULL or what is wrong with its payload. */
 const char *segment_seen(const struct pending *p, unsigned sub, struct seg_line *out);
 void segment_print_line(const struct seg_line *l, FILE *to);

@@ -114,6 +114,13 @@ static const char *segment_differs(const struct seg_line *want, const struct seg
 		return "win";
 	if (want->has_path && want->path != seen->path)
 		return "path";
+	if (want->convert) {
+		uint8_t bytes[sizeof seen->raw];
+		size_t n = convert_bytes(want, bytes, sizeof bytes);
+
+		if (n != seen->raw_len || memcmp(bytes, seen->raw, n) != 0)
+			return "Convert message";
+	}
 	return want->options.given ? options_differ(&want->options, &seen->options) : NULL;
 }
 

@@ -302,7 +302,7 @@ void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bo
 		};
 		count(s->conn->engine->counters, CNT_MPRstTx);
 	}
-	engine_raw(s->conn->engine, path, &rst);
+	engine_raw(s->conn->engine, path, &rst, NULL, 0);
 }
 
 bool conn_sub_usable(const struct sub *s)

@@ -2,7 +2,7 @@
 /*
  * One MPTCP connection and its subflows. What is here: keys, data sequence space, windows, what the host is still to
  * be told. What is not: the host's door and the tables that find a connection (engine.c), one subflow's TCP (tcp/).
- * conn.c: birth, death, subflows. conn_open.c: MP_CAPABLE. conn_input.c: what a segment means, conn_data.c: its data,
+ * conn.c: birth, death, subflows. conn_open.c: MP_CAPABLE, conn_refuse.c: and what does not come to be. conn_input.c: what a segment means, conn_data.c: its data,
  * conn_timer.c: what the clock means. conn_output.c: what goes next, conn_options.c: with which options, conn_map.c: under
  * which mapping, conn_reinject.c: and again on which other subflow, conn_mode.c: because of which limits. conn_close.c: the
  * closure FSM, fast close. conn_fallback.c: back to TCP. pm.c, pm_join.c, pm_plain.c: addresses and joins; pm_signal.c:
@@ -62,7 +62,8 @@ struct sub {
 	bool stale;                         /* in doubt: it did not answer in time; until it does, no new data while another lives */
 	struct backup backup;               /* whether it underperforms */
 	bool want_out;                      /* subflow_output() may have something */
-	uint8_t syn_data_out, syn_data_in;  /* bytes of payload in our, in the peer's SYN: outside the data sequence space */
+	uint8_t syn_data_out;               /* bytes of payload in our SYN: outside the data sequence space */
+	uint16_t syn_data_in;               /* and in the peer's */
 	uint8_t syn_sent;
 	usec_t syn_us;                      /* when its SYN first went on the path where it is */
 	bool proven;                        /* a DATA_ACK of our data came on it: options pass both ways */
@@ -278,6 +279,11 @@ void conn_half_open_over(struct sub *s);
 /* A SYN for no subflow, or a stray segment. */
 void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bool listening, usec_t now_us);
 void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us);
+
+/* --- conn_refuse.c --- */
+/* RST to what belongs to no subflow. why: an MP_TCPRST, or NULL. */
+void conn_refuse(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *why);
+void conn_refuse_why(struct engine *e, path_id path, const struct segment *seg, enum mptcp_reason reason, bool transient);
 
 /* --- conn_input.c --- */
 void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t now_us);

@@ -15,6 +15,14 @@ bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us);
 /* Gateway: the first segment that brings the client's key. False: the connection has ended. */
 bool conn_third_ack(struct sub *s, const struct segment *seg, usec_t now_us);
 
+/* --- conn_refuse.c --- */
+struct convert_message;
+/*
+ * Sealed form: the SYN's Convert message m, read as `parsed`, is not dialled for: a SYN/ACK that says why, and of which nothing is
+ * kept. False: there is no such answer to it.
+ */
+bool conn_refuse_convert(struct engine *e, path_id path, const struct segment *syn, const struct convert_message *m, enum err parsed);
+
 /* --- conn_data.c --- */
 void conn_data_acked(struct conn *c, const struct sub *s, const struct segment *seg, uint64_t value, bool is_64, usec_t now_us);
 /* una is acknowledged as data, and snd_wnd is the window of now. told: the subflow that said so. */

@@ -112,7 +112,7 @@ bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us)
 			conn_fail(c, why, c->icmp_code, true, now_us);
 			return false;
 		}
-		s->syn_data_in = (uint8_t)m.total_bytes;
+		s->syn_data_in = m.total_bytes;
 		subflow_received(&s->sf, ssn_add(seg->seq, 1), m.total_bytes, now_us, &fin);
 	}
 	if (s->remote.family)
@@ -164,23 +164,6 @@ bool conn_third_ack(struct sub *s, const struct segment *seg, usec_t now_us)
 	return true;
 }
 
-static void refuse(struct engine *e, path_id path, const struct segment *seg, enum mptcp_reason reason, bool with_reason)
-{
-	struct segment rst;
-
-	if (!subflow_refuse(seg, &rst))
-		return;
-	rst.remote = seg->remote;
-	rst.src_port = seg->dst_port;
-	rst.dst_port = seg->src_port;
-	rst.mptcp_count = 0;
-	if (with_reason) {
-		rst.mptcp[rst.mptcp_count++] = (struct mptcp_option){ .subtype = MP_TCPRST, .tcprst = { .reason = (uint8_t)reason } };
-		count(e->counters, CNT_MPRstTx);
-	}
-	engine_raw(e, path, &rst);
-}
-
 /* In plain form the destination is the address it came to. */
 static void began_on(struct conn *c, path_id path, const struct segment *syn)
 {
@@ -199,6 +182,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	struct rd r = rd_of(seg->payload, seg->payload_len);
 	bool convert = e->config.form == SEGMENT_SEALED;
 	struct convert_message m = { 0 };
+	enum err parsed = ERR_OK;
 	struct subflow_config sc;
 	struct conn *c;
 	struct sub *s;
@@ -210,18 +194,21 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 		    ssn_eq(e->old_syns[i].iss, seg->seq) && i < e->old_syn_next) {
 			/* D9 races SYNs over all paths: one may arrive after its connection has come and gone. */
 			count(e->counters, CNT_SynOld);
-			refuse(e, path, seg, REASON_UNSPECIFIED, true);
+			conn_refuse_why(e, path, seg, REASON_UNSPECIFIED, false);
 			return;
 		}
 	/* In plain form a SYN that does not ask for our MPTCP asks for TCP. RFC 8684 3.1 */
 	if (!listening || (convert && !capable_syn_ok(mpc))) {
 		count(e->counters, CNT_SynRefused);
-		refuse(e, path, seg, REASON_PROHIBITED, true);
+		conn_refuse_why(e, path, seg, REASON_PROHIBITED, false);
 		return;
 	}
-	if (convert && (convert_parse(&r, &m) != ERR_OK || !m.connect)) {
-		count(e->counters, CNT_ConvertMalformed);
-		refuse(e, path, seg, REASON_MPTCP_ERROR, true);
+	if (convert)
+		parsed = convert_parse(&r, &m);
+	if (convert && (parsed != ERR_OK || !m.connect || m.option_count)) {
+		count(e->counters, parsed == ERR_OK && m.info ? CNT_ConvertInfo : CNT_ConvertMalformed);
+		if (!conn_refuse_convert(e, path, seg, &m, parsed))
+			conn_refuse_why(e, path, seg, REASON_MPTCP_ERROR, false);
 		return;
 	}
 	if (flooded(e)) {
@@ -231,9 +218,10 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	}
 	c = conn_new(e, e->paths[path].peer, false, 0, now_us);
 	if (!c || !(s = conn_sub_new(c, path, seg->dst_port, seg->remote, seg->src_port))) {
-		refuse(e, path, seg, REASON_NO_RESOURCES, true);
 		if (c)
 			conn_free(c);
+		if (!convert || !conn_refuse_convert(e, path, seg, &m, parsed))
+			conn_refuse_why(e, path, seg, REASON_NO_RESOURCES, false);
 		return;
 	}
 	began_on(c, path, seg);
@@ -251,7 +239,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 		return;
 	}
 	if (convert) {
-		s->syn_data_in = (uint8_t)m.total_bytes;
+		s->syn_data_in = m.total_bytes;
 		subflow_received(&s->sf, ssn_add(seg->seq, 1), m.total_bytes, now_us, &fin);
 	} else {
 		s->half_open = true;
@@ -324,7 +312,7 @@ void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bo
 	    (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK && accept_cookie(e, path, seg, now_us))
 		return;
 	count(e->counters, CNT_SegmentNoSubflow);
-	refuse(e, path, seg, REASON_UNSPECIFIED, false);
+	conn_refuse(e, path, seg, NULL);
 }
 
 void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tunneld/mptcp/convert.h"
 
+#include "tunneld/wire/tcp_option.h"
+
 /* ICMPv4 destination unreachable, RFC 792 and RFC 1812 5.2.7.1. */
 enum { ICMP_NET = 0, ICMP_HOST = 1, ICMP_PORT = 3, ICMP_PROHIBITED = 13, ICMP_ANY = 0xff };
 
@@ -62,6 +64,32 @@ void convert_error_of(enum open_result result, uint8_t icmp_code, uint8_t *error
 }
 
 /*
+ * RFC 8803 6.2.5: kind, length and value each; EOL and NOP, which have no length, do not stand here, zeros fill the last word.
+ */
+static enum err connect_options_parse(struct rd *r, struct convert_message *out)
+{
+	while (rd_left(r)) {
+		uint8_t kind = rd_u8(r), len;
+
+		if (kind == TCP_KIND_EOL) {
+			while (rd_left(r))
+				if (rd_u8(r))
+					return ERR_MALFORMED;
+			break;
+		}
+		len = rd_u8(r);
+		if (r->bad || kind == TCP_KIND_NOP || len < 2)
+			return ERR_MALFORMED;
+		rd_sub(r, len - 2u);
+		if (r->bad)
+			return ERR_MALFORMED;
+		if (out->option_count < CONVERT_OPTIONS_MAX)
+			out->options[out->option_count++] = kind;
+	}
+	return ERR_OK;
+}
+
+/*
  * RFC 8803 6.2.5, Connect: type 10 | length 5 words or more | remote peer port 16 | remote peer IPv6 address 128 |
  * TCP options (extended form)
  */
@@ -83,8 +111,7 @@ static enum err connect_parse(struct rd *r, struct convert_message *out)
 		d->family = 6;
 		memcpy(d->ip, ip, 16);
 	}
-	/* RFC 8803 6.2.5: a TCP option that the converter does not know may be left out: we take none of the extended form. */
-	return ERR_OK;
+	return connect_options_parse(r, out);
 }
 
 static enum err supported_parse(struct rd *r, struct convert_message *out)
@@ -138,9 +165,13 @@ enum err convert_parse(struct rd *r, struct convert_message *out)
 	if (r->bad)
 		return ERR_TRUNCATED;
 	/* RFC 8803 6.1: a total length of zero or a magic number that is wrong ends the connection. */
-	if (version != CONVERT_VERSION || words == 0 || magic != CONVERT_MAGIC)
+	if (words == 0 || magic != CONVERT_MAGIC)
 		return ERR_MALFORMED;
+	out->header = true;
+	out->version = version;
 	out->total_bytes = (uint16_t)(words * 4);
+	if (version != CONVERT_VERSION)
+		return ERR_MALFORMED;
 	tlvs = rd_sub(r, (size_t)words * 4 - 4);
 	if (tlvs.bad)
 		return ERR_TRUNCATED;
@@ -158,6 +189,7 @@ enum err convert_parse(struct rd *r, struct convert_message *out)
 		if (seen[type / 8] & 1u << type % 8)
 			return ERR_MALFORMED;
 		seen[type / 8] |= (uint8_t)(1u << type % 8);
+		out->tlvs++;
 		e = tlv_parse(type, &body, out);
 		if (e != ERR_OK)
 			return e;
@@ -207,4 +239,70 @@ void convert_emit_answer(struct wr *w, enum open_result result, uint8_t icmp_cod
 	}
 	convert_error_of(result, icmp_code, &code, &value);
 	convert_emit_error(w, code, value);
+}
+
+void convert_emit_supported(struct wr *w)
+{
+	header_emit(w, 3);
+	wr_u8(w, CONVERT_SUPPORTED);
+	wr_u8(w, 2);
+	wr_u16(w, 0);
+	wr_u8(w, TCP_KIND_MPTCP);
+	wr_u24(w, 0);
+}
+
+/* RFC 8803 6.2.8, figure 23: type 30 | length | code | 0 | the message that triggered the error, as far as there is room. */
+static void echo_emit(struct wr *w, uint8_t code, const uint8_t *bytes, size_t len)
+{
+	size_t room = wr_left(w) < CONVERT_MAX ? wr_left(w) : CONVERT_MAX, padded;
+
+	room = room < 8 ? 0 : (room - 8) & ~(size_t)3;
+	if (len > room)
+		len = room;
+	padded = (len + 3) & ~(size_t)3;
+	header_emit(w, (uint8_t)(2 + padded / 4));
+	wr_u8(w, CONVERT_ERROR);
+	wr_u8(w, (uint8_t)(1 + padded / 4));
+	wr_u8(w, code);
+	wr_u8(w, 0);
+	wr_bytes(w, bytes, len);
+	for (; len < padded; len++)
+		wr_u8(w, 0);
+}
+
+/* RFC 8803 6.2.8: the first kind stands in the Value field, the others behind it, zeros fill the last word. */
+static void options_emit(struct wr *w, const struct convert_message *m)
+{
+	unsigned words = (m->option_count + 2u) / 4;
+
+	header_emit(w, (uint8_t)(2 + words));
+	wr_u8(w, CONVERT_ERROR);
+	wr_u8(w, (uint8_t)(1 + words));
+	wr_u8(w, CONVERT_ERR_OPTION);
+	for (unsigned i = 0; i < 1 + 4 * words; i++)
+		wr_u8(w, i < m->option_count ? m->options[i] : 0);
+}
+
+bool convert_emit_refusal(struct wr *w, const struct convert_message *m, enum err parsed, const uint8_t *bytes, size_t len)
+{
+	if (len > m->total_bytes)
+		len = m->total_bytes;
+	/* RFC 8803 6: a header alone asks for nothing; it is as no Convert message. */
+	if (!m->header || (parsed == ERR_OK && !m->tlvs))
+		return false;
+	if (m->version != CONVERT_VERSION)
+		convert_emit_error(w, CONVERT_ERR_VERSION, CONVERT_VERSION);
+	else if (parsed == ERR_UNKNOWN)
+		echo_emit(w, CONVERT_ERR_UNSUPPORTED, bytes, len);
+	else if (parsed != ERR_OK)
+		echo_emit(w, CONVERT_ERR_MALFORMED, bytes, len);
+	else if (m->connect && m->option_count)
+		options_emit(w, m);
+	else if (m->connect)
+		convert_emit_error(w, CONVERT_ERR_RESOURCES, 0);
+	else if (m->info)
+		convert_emit_supported(w);
+	else /* what only a converter says */
+		echo_emit(w, CONVERT_ERR_UNSUPPORTED, bytes, len);
+	return true;
 }

@@ -496,30 +496,51 @@ static bool probe_output(struct engine *e, struct action *act)
 static bool raw_output(struct engine *e, struct action *act)
 {
 	struct raw_segment *r;
+	size_t len;
 
 	if (!e->raw_count)
 		return false;
 	r = &e->raw[e->raw_head];
+	len = r->len;
 	e->raw_head = (e->raw_head + 1) & (e->raw_room - 1);
 	e->raw_count--;
 	memcpy(e->out, r->bytes, r->len);
+	if (r->reply) {
+		struct raw_reply *reply = &e->replies[r->reply - 1];
+
+		memcpy(e->out + len, reply->bytes, reply->len);
+		len += reply->len;
+		reply->used = false;
+	}
 	*act = (struct action){
 		.kind = ACT_SEND,
 		.send = {
-			.path = r->path, .bytes = e->out, .len = r->len, .local_port = r->local_port,
+			.path = r->path, .bytes = e->out, .len = len, .local_port = r->local_port,
 			.remote = r->remote.family ? &r->remote : NULL,
 		},
 	};
 	return true;
 }
 
-void engine_raw(struct engine *e, path_id path, struct segment *seg)
+/* The number of a free one, RAW_REPLIES: none. */
+static uint8_t reply_free(const struct engine *e)
+{
+	uint8_t i = 0;
+
+	while (i < RAW_REPLIES && e->replies[i].used)
+		i++;
+	return i;
+}
+
+void engine_raw(struct engine *e, path_id path, struct segment *seg, const uint8_t *payload, size_t len)
 {
 	struct raw_segment *r = &e->raw[(e->raw_head + e->raw_count) & (e->raw_room - 1)];
 	struct wr w = wr_of(r->bytes, sizeof r->bytes);
+	uint8_t reply = len ? reply_free(e) : RAW_REPLIES;
 	enum err err;
 
-	if (e->raw_count == e->raw_room || !engine_path(e, path)) {
+	assert(len <= RAW_REPLY_MAX);
+	if (e->raw_count == e->raw_room || !engine_path(e, path) || (len && reply == RAW_REPLIES)) {
 		count(e->counters, CNT_ResetTxDrop);
 		return;
 	}
@@ -533,6 +554,12 @@ void engine_raw(struct engine *e, path_id path, struct segment *seg)
 	r->local_port = seg->src_port;
 	r->remote = seg->remote ? *seg->remote : (struct addr){ 0 };
 	r->len = (uint8_t)wr_len(&w);
+	r->reply = 0;
+	if (len) {
+		r->reply = (uint8_t)(reply + 1);
+		e->replies[reply] = (struct raw_reply){ .len = (uint16_t)len, .used = true };
+		memcpy(e->replies[reply].bytes, payload, len);
+	}
 	e->raw_count++;
 }
 

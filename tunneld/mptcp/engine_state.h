@@ -6,7 +6,7 @@
 #include "tunneld/mptcp/conn.h"
 #include "tunneld/mptcp/sched.h"
 
-enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, ENGINE_OUT_MAX = 65535, OLD_SYNS = 512, ENGINE_ANNOUNCES = 64 };
+enum { PATH_NAME_MAX = 24, RAW_BYTES_MAX = 64, RAW_REPLY_MAX = 1020, RAW_REPLIES = 8, ENGINE_OUT_MAX = 65535, OLD_SYNS = 512, ENGINE_ANNOUNCES = 64 };
 #define PATH_NONE UINT32_MAX
 
 /* path_share.c: what all subflows of a path together may have out there. */
@@ -66,9 +66,11 @@ struct raw_segment {
 	path_id path;
 	uint16_t local_port;      /* it and remote: plain form */
 	struct addr remote;
+	uint8_t reply;            /* its payload is in that one of the replies, less 1; 0: it has none */
 	uint8_t len;
 	uint8_t bytes[RAW_BYTES_MAX];
 };
+struct raw_reply { uint16_t len; bool used; uint8_t bytes[RAW_REPLY_MAX]; };
 
 /* The SYN of a first subflow that has been here: a late copy of it must not dial its destination again. */
 struct old_syn { peer_id peer; uint16_t port; struct ssn iss; };
@@ -127,6 +129,7 @@ struct engine {
 	struct mptcp_failure failures[MPTCP_FAILURES];
 	struct raw_segment *raw;  /* ring */
 	uint32_t raw_head, raw_count, raw_room;
+	struct raw_reply replies[RAW_REPLIES];
 
 	struct fact *facts;       /* ring, config.facts; NULL: none are kept */
 	uint32_t fact_head, fact_count;
@@ -166,10 +169,10 @@ uint32_t engine_space(const struct engine *e, path_id path);
 struct sub *engine_sub_find(const struct engine *e, uint32_t space, uint16_t local_port, const struct addr *remote,
 			    uint16_t remote_port);
 /*
- * A segment of no subflow: emitted now, sent with the next output. Dropped and counted when the ring is full. In plain form
- * seg->remote is its destination.
+ * A segment of no subflow: emitted now, sent with the next output. Dropped and counted when the ring is full, or too many with
+ * payload (at most RAW_REPLY_MAX bytes) wait. In plain form seg->remote is its destination.
  */
-void engine_raw(struct engine *e, path_id path, struct segment *seg);
+void engine_raw(struct engine *e, path_id path, struct segment *seg, const uint8_t *payload, size_t len);
 void engine_news_wanted(struct engine *e, path_id path); /* the next event of the path is to be looked at by all its subflows */
 void engine_probe(struct engine *e, path_id path, usec_t now_us);
 

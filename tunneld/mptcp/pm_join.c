@@ -228,19 +228,7 @@ bool pm_join_synack(struct sub *s, const struct segment *seg)
 /* RFC 8684 3.6: limits and memory are of now; a token that nobody knows will not come back. */
 static void refuse_join(struct engine *e, path_id path, const struct segment *seg, enum mptcp_reason reason)
 {
-	struct segment rst;
-
-	if (!subflow_refuse(seg, &rst))
-		return;
-	rst.remote = seg->remote;
-	rst.src_port = seg->dst_port;
-	rst.dst_port = seg->src_port;
-	rst.mptcp_count = 1;
-	rst.mptcp[0] = (struct mptcp_option){
-		.subtype = MP_TCPRST, .tcprst = { .transient = reason != REASON_MPTCP_ERROR, .reason = (uint8_t)reason },
-	};
-	count(e->counters, CNT_MPRstTx);
-	engine_raw(e, path, &rst);
+	conn_refuse_why(e, path, seg, reason, reason != REASON_MPTCP_ERROR);
 }
 
 /* Would the subflow that seg asks for go where s goes? In plain form a path of ours leads everywhere. */

@@ -106,7 +106,7 @@ void syn_cookie_answer(struct engine *e, path_id path, const struct segment *syn
 	}
 	e->cookies_until_us = usec_add(now_us, 2 * TICK_US);
 	count(e->counters, CNT_SynCookieTx);
-	engine_raw(e, path, &a);
+	engine_raw(e, path, &a, NULL, 0);
 }
 
 bool syn_cookie_check(struct engine *e, path_id path, const struct segment *ack, struct segment *syn, struct ssn *iss, uint64_t *key,

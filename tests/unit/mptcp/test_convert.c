@@ -79,6 +79,62 @@ static void test_lies_are_refused(void)
 	}
 }
 
+static void test_options_of_a_connect_are_known_by_kind(void)
+{
+	static const struct { uint8_t options[8]; enum err result; uint8_t count, first; } rows[] = {
+		{ { 34, 2, 0, 0, 0, 0, 0, 0 }, ERR_OK, 1, 34 },
+		{ { 34, 6, 1, 2, 3, 4, 5, 2 }, ERR_OK, 2, 34 },
+		{ { 0 }, ERR_OK, 0, 0 },
+		{ { 0, 0, 0, 1 }, ERR_MALFORMED, 0, 0 },             /* EOL and something behind it */
+		{ { 1, 1, 34, 2 }, ERR_MALFORMED, 0, 0 },            /* NOP */
+		{ { 34, 1 }, ERR_MALFORMED, 0, 0 }, { { 34, 0 }, ERR_MALFORMED, 0, 0 },
+		{ { 34, 9 }, ERR_MALFORMED, 1, 34 },                 /* beyond the TLV */
+		{ { 5, 2, 5, 2, 5, 2, 5, 3 }, ERR_MALFORMED, 3, 5 },
+	};
+
+	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+		uint8_t bytes[sizeof connect4 + 8];
+		struct convert_message m;
+
+		memcpy(bytes, connect4, sizeof connect4);
+		memcpy(bytes + sizeof connect4, rows[i].options, 8);
+		bytes[1] = 8;
+		bytes[5] = 7;
+		CU_ASSERT_EQUAL(parse(bytes, sizeof bytes, &m), rows[i].result);
+		if (rows[i].result == ERR_OK) {
+			CU_ASSERT_EQUAL(m.option_count, rows[i].count);
+			CU_ASSERT_EQUAL(m.options[0], rows[i].first);
+		}
+	}
+}
+
+/* Whatever comes, the answer is a Convert message, or there is none and nothing is written. */
+static void test_every_refusal_parses(void)
+{
+	uint8_t bytes[sizeof connect4 + 8] = { 0 }, out[CONVERT_MAX];
+
+	memcpy(bytes, connect4, sizeof connect4);
+	for (unsigned at = 0; at < sizeof bytes; at++)
+		for (unsigned value = 0; value < 256; value++) {
+			uint8_t was = bytes[at];
+			struct convert_message m, answer;
+			enum err e;
+
+			bytes[at] = (uint8_t)value;
+			e = parse(bytes, sizeof bytes, &m);
+			for (size_t room = 16; room <= sizeof out; room += sizeof out - 16) {
+				struct wr w = wr_of(out, room);
+				bool any = convert_emit_refusal(&w, &m, e, bytes, sizeof bytes);
+
+				CU_ASSERT_FALSE(w.bad);
+				CU_ASSERT_EQUAL(any, wr_len(&w) > 0);
+				if (any)
+					CU_ASSERT_EQUAL(parse(out, wr_len(&w), &answer), ERR_OK);
+			}
+			bytes[at] = was;
+		}
+}
+
 static void test_a_tlv_stands_once(void)
 {
 	static const uint8_t twice[] = { 1, 3, 0x22, 0x63, 30, 1, 96, 0, 30, 1, 96, 0 };
@@ -138,4 +194,5 @@ static void test_ok_is_the_bare_header(void)
 
 UNIT_MAIN("convert", T(test_connect_goes_out_as_in_the_figure_and_comes_back), T(test_every_short_prefix_needs_more),
 	  T(test_what_follows_the_message_is_left_alone), T(test_lies_are_refused), T(test_a_tlv_stands_once),
+	  T(test_options_of_a_connect_are_known_by_kind), T(test_every_refusal_parses),
 	  T(test_results_survive_the_way_there_and_back), T(test_the_icmp_code_is_passed_on), T(test_ok_is_the_bare_header))
