@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sim [--seeds N] [--first N] [--jobs N] [--list FILE]   seeds first.., after those of the file
- *            [--stop-at-first] [--profile flap]               flap.h
+ *            [--stop-at-first] [--profile flap|outage]        flap.h, outage.h
  *        sim --seed N [--trace]                                 one seed, told as text
  *        sim --scenarios [--only NAME] [--scheduler S] [--congestion C] [--trace]
  * The last line is "sim: N passed, N failed"; each failing seed has a line with the command that replays it.
@@ -44,7 +44,7 @@ static void limit_cpu(unsigned seconds)
 	setitimer(ITIMER_VIRTUAL, &t, NULL);
 }
 
-static const char *profile;      /* NULL: all kinds of things at once; or "flap" */
+static const char *profile;      /* NULL: all kinds of things at once; or "flap", "outage" */
 
 static void say_failed(uint64_t seed, const char *why)
 {
@@ -59,7 +59,7 @@ static bool run_seed(uint64_t seed, FILE *trace, bool quiet)
 	struct result r;
 
 	if (profile)
-		flap_of_seed(&plan, seed);
+		(strcmp(profile, "flap") ? outage_of_seed : flap_of_seed)(&plan, seed);
 	else
 		plan_of_seed(&plan, seed);
 	world_run(&plan, seed, trace, &r);
@@ -220,8 +220,8 @@ int main(int argc, char **argv)
 		return stories_run(only, trace) != 0;
 	if (grid)
 		return grid_run() != 0;
-	if (profile && strcmp(profile, "flap")) {
-		fprintf(stderr, "sim: no profile %s: there is flap\n", profile);
+	if (profile && strcmp(profile, "flap") && strcmp(profile, "outage")) {
+		fprintf(stderr, "sim: no profile %s: there are flap and outage\n", profile);
 		return 2;
 	}
 	if (scenarios)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "tests/sim/flap.h"
+#include "tests/sim/outage.h"
 #include "tests/sim/link.h"
 #include "tests/sim/middlebox.h"
 #include "tests/sim/plan.h"

@@ -401,6 +401,8 @@ static bool must_be_clean(struct world *w, struct stream *s)
 	usec_t patience_us = usec_min(usec_min(w->plan->client_engine.dead_timeout_us, w->plan->gateway_engine.dead_timeout_us),
 				      usec_min(w->plan->client_engine.close_timeout_us, w->plan->gateway_engine.close_timeout_us));
 
+	if (w->plan->must_complete)
+		return true;
 	if (plan->dial != OPEN_OK || w->plan->hostile || w->plan->lenient || w->plan->small_memory || s->client.death == DEATH_FAILED || s->half_open)
 		return false;
 	for (unsigned i = 0; i < 2; i++)
@@ -418,8 +420,14 @@ static void check_stream_at_end(struct world *w, struct stream *s, struct result
 	out->opened += s->client.token != 0;
 	if (s->client.death == DEATH_CLOSED && ends[1] && ends[1]->death == DEATH_CLOSED)
 		out->clean++;
+	if (s->client.born_us < w->plan->outage_us && s->client.dead_us > w->plan->ends_us)
+		world_fail(w, "stream %u lived on without a path until %llu ms", s->number, (unsigned long long)(s->client.dead_us / 1000));
 	if (w->failed || !must_be_clean(w, s))
 		return;
+	if (s->client.death == DEATH_FAILED) {
+		world_fail(w, "stream %u did not open (%s) and nothing was in its way", s->number, open_result_text(s->client.why));
+		return;
+	}
 	if (!ends[1]) {
 		world_fail(w, "stream %u was open, but no end at the gateway has its token", s->number);
 		return;
