@@ -157,6 +157,7 @@ void conn_subflow_config(const struct sub *s, struct subflow_config *out, usec_t
 	*out = (struct subflow_config){
 		.cc = e->cc, .cc_group = &s->conn->cc_group, .authentic = e->config.form == SEGMENT_SEALED,
 		.mss = conn_path_mss(e, s->path),
+		.silent_mss = s->remote.family == 6 ? SUBFLOW_SILENT_MSS6 : SUBFLOW_SILENT_MSS4,
 		.rcv_wscale = CONN_RCV_WSCALE,
 		.timestamps = e->config.form == SEGMENT_PLAIN, .probe_mtu = e->config.form == SEGMENT_PLAIN,
 		/* The limit is to be reached by a timeout, not from birth. */

@@ -70,7 +70,7 @@ static uint32_t ts_kept(const struct engine *e, path_id path, const struct segme
 void syn_cookie_answer(struct engine *e, path_id path, const struct segment *syn, bool mptcp, bool checksum, usec_t now_us)
 {
 	const struct tcp_options *o = &syn->tcp;
-	uint16_t mss = o->has & OPT_MSS ? o->mss : 536;
+	uint16_t mss = o->has & OPT_MSS ? o->mss : syn->remote->family == 6 ? SUBFLOW_SILENT_MSS6 : SUBFLOW_SILENT_MSS4;
 	uint32_t window = CONN_WINDOW_FIRST;
 	unsigned i = (1 << MSS_BITS) - 1;
 	struct segment a = {

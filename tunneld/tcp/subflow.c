@@ -102,7 +102,8 @@ void subflow_syn_payload(struct subflow *sf, uint8_t len)
 void subflow_learn_options(struct subflow *sf, const struct segment *syn)
 {
 	const struct tcp_options *o = &syn->tcp;
-	uint16_t mss = o->has & OPT_MSS ? o->mss : DEFAULT_SND_MSS;
+	uint16_t silent = sf->config.silent_mss ? sf->config.silent_mss : SUBFLOW_SILENT_MSS4;
+	uint16_t mss = o->has & OPT_MSS ? o->mss : silent;
 
 	sf->sack_ok = o->has & OPT_SACK_OK;
 	/* RFC 7323 2.3: scales above 14 count as 14. Without the option from both sides there is no scaling. */

@@ -29,10 +29,13 @@ enum subflow_state {
 };
 const char *subflow_state_name(enum subflow_state s); /* "FIN-WAIT-1", as the RFC spells it */
 
+enum { SUBFLOW_SILENT_MSS4 = 536, SUBFLOW_SILENT_MSS6 = 1220 }; /* RFC 9293 3.7.1, over IPv4 and over IPv6 */
+
 struct subflow_config {
 	const struct cc_ops *cc;
 	struct cc_group *cc_group; /* of the connection, for coupled control; NULL: none */
 	uint16_t mss;              /* largest payload + options we may put in a segment on this path */
+	uint16_t silent_mss;       /* taken for the peer's where it offers none; 0: SUBFLOW_SILENT_MSS4 */
 	uint8_t rcv_wscale;        /* what we offer, 0..14 */
 	bool authentic;            /* the seal vouches for every segment: RFC 5961's guard against guessed RSTs is not needed */
 	bool probe_mtu;            /* RFC 8899: plain form; the host does it for sealed paths */

@@ -5,7 +5,7 @@
 
 #include "tunneld/tcp/subflow.h"
 
-enum { WSCALE_MAX = 14, TS_BYTES = 12, DEFAULT_SND_MSS = 536 /* RFC 9293 3.7.1 */, QUICK_ACKS = 16 };
+enum { WSCALE_MAX = 14, TS_BYTES = 12, QUICK_ACKS = 16 };
 enum { DUP_THRESHOLD = 3 /* duplicate ACKs, RFC 5681 3.2 */ };
 enum { MSS_LEAST = 516 /* 576, the least of any IPv4 path, less IPv6 and UDP and our fixed header */ };
 
