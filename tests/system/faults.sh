@@ -46,16 +46,16 @@ ip -n m route add 10.92.0.0/24 via 10.4.0.1
 for net in 1 3; do ip -n g route add 10.$net.0.0/24 via 10.91.0.1; done
 for net in 2 4; do ip -n g route add 10.$net.0.0/24 via 10.92.0.1; done
 
-# --- daemons: ten clients in c by address, one in m by interface ---
+# --- daemons: ten clients in c by address, one in m by interface; a gateway of two workers ---
 g_public=$(lab_key g)
 list=''
-client_config() { # NAME PATHS
+client_config() { # NAME PATHS [WORKERS]
 	local public
 	public=$(lab_key "$1")
 	list+="{\"name\": \"$1\", \"public_key\": \"$public\"}, "
 	cat >"$LAB/$1.json" <<-JSON
 		{ "private_key_file": "$LAB/$1.key",
-		  "client": { "socket": "$LAB/$1.sock", "paths": [ $2 ],
+		  "client": { "socket": "$LAB/$1.sock", "workers": ${3:-1}, "paths": [ $2 ],
 		              "gateways": [ {"name": "gate", "public_key": "$g_public",
 		                             "addresses": ["10.91.0.2:4500", "10.92.0.2:4500"]} ] },
 		  "status": { "socket": "$LAB/$1.status" } }
@@ -69,7 +69,7 @@ done
 client_config m '{"name": "x", "interface": "x"}, {"name": "y", "interface": "y"}'
 cat >"$LAB/g.json" <<-JSON
 	{ "private_key_file": "$LAB/g.key",
-	  "gateway": { "listen": ["0.0.0.0:4500"], "clients": [ ${list%, } ] },
+	  "gateway": { "listen": ["0.0.0.0:4500"], "workers": 2, "clients": [ ${list%, } ] },
 	  "status": { "socket": "$LAB/g.status" } }
 JSON
 lab_tunneld g || exit 1

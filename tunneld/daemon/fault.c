@@ -68,7 +68,7 @@ bool fault_open(struct daemon *d, uint32_t paths_max)
 
 	if (!w)
 		return false;
-	w->faults = d->faults = faults_new(FAULTS_KEPT);
+	w->faults = d->faults = faults_new(FAULTS_KEPT, (uint8_t)d->worker);
 	w->paths = calloc(paths_max, sizeof *w->paths);
 	w->paths_max = paths_max;
 	w->tell_us = USEC_NEVER;

@@ -56,7 +56,8 @@ enum fault_told { TOLD_NOT /* not for the peer */, TOLD_WAITING /* no subflow ca
 const char *fault_told_name(enum fault_told t); /* "no", "waiting", "sent", "arrived", "given up" */
 
 struct fault {
-	uint64_t id;              /* counts up from 1; given by the table */
+	uint64_t id;              /* counts up from 1; given by the table, as is */
+	uint8_t worker;           /* whose table it is: ids of two are each their own */
 	enum fault_source source;
 	uint8_t cause;
 	bool lasting;             /* else transient */
@@ -77,8 +78,8 @@ struct fault {
 };
 
 struct faults;
-/* The newest max are kept; those over go first. NULL: memory. */
-struct faults *faults_new(uint32_t max);
+/* The newest max are kept; those over go first. worker: the host's number of the table. NULL: memory. */
+struct faults *faults_new(uint32_t max, uint8_t worker);
 void faults_free(struct faults *f);
 /*
  * A report: source, cause, peer, path and middlebox say which fault it is. One that lasts is told again (times,
@@ -116,11 +117,17 @@ struct fault_group {
 	uint32_t clients_now;      /* of peers_now, those that are clients of our gateway */
 	uint32_t records;
 	uint64_t times;
-	uint64_t newest;           /* id of a record in it */
+	const struct fault *newest; /* in the list */
 };
 enum { FAULT_GROUPS_MAX = 256 };
-/* Largest first by peers_now, then by last_us. Returns how many, at most max. */
-uint32_t faults_groups(const struct faults *f, struct fault_group *out, uint32_t max);
+/* Every record, oldest first, at most max; returns how many. Those of several tables, one behind the other, are a list for fault_groups(). */
+uint32_t faults_copy(const struct faults *f, struct fault *out, uint32_t max);
+/*
+ * Largest first by peers_now, then by last_us. Returns how many, at most max. A peer goes by its name, which is the same in every
+ * worker and for every session; one without a name by its number.
+ */
+uint32_t fault_groups(const struct fault *list, uint32_t count, struct fault_group *out, uint32_t max);
+bool fault_same_peer(const struct fault *a, const struct fault *b);
 /* The group a record belongs to has this key: equal for both. */
 bool fault_same_group(const struct fault *a, const struct fault *b);
 

@@ -37,6 +37,11 @@ bool fault_same_group(const struct fault *a, const struct fault *b)
 	return same_network(&a->remote, &b->remote);
 }
 
+bool fault_same_peer(const struct fault *a, const struct fault *b)
+{
+	return *a->peer_name || *b->peer_name ? !strcmp(a->peer_name, b->peer_name) : a->peer == b->peer;
+}
+
 /* Where not all say the same, none is said. */
 static void narrow(struct fault_group *g, const struct fault *x, bool first)
 {
@@ -63,7 +68,7 @@ static int by_size(const void *va, const void *vb)
 		return a->peers_now < b->peers_now ? 1 : -1;
 	if (a->last_us != b->last_us)
 		return a->last_us < b->last_us ? 1 : -1;
-	return a->newest < b->newest ? 1 : -1;
+	return a->newest->first_us < b->newest->first_us ? 1 : -1;
 }
 
 /* Members of one group in a row, each peer's in a row within it: so that different peers are counted by one look back. */
@@ -89,12 +94,14 @@ static int by_group(const void *va, const void *vb)
 		if (c)
 			return c;
 	}
-	if (a->peer != b->peer)
-		return a->peer < b->peer ? -1 : 1;
+	if (!fault_same_peer(a, b)) {
+		c = strcmp(a->peer_name, b->peer_name);
+		return c ? c : a->peer < b->peer ? -1 : 1;
+	}
 	/* Those that last first. */
 	if (!a->over_us != !b->over_us)
 		return a->over_us ? 1 : -1;
-	return a->id < b->id ? -1 : 1;
+	return a < b ? -1 : 1;
 }
 
 static void member(struct fault_group *g, const struct fault *x, bool new_peer)
@@ -106,8 +113,8 @@ static void member(struct fault_group *g, const struct fault *x, bool new_peer)
 	g->times += x->times;
 	g->sources |= 1u << x->source;
 	g->peers += new_peer;
-	if (x->id > g->newest)
-		g->newest = x->id;
+	if (first || x->first_us >= g->newest->first_us)
+		g->newest = x;
 	if (x->last_us > g->last_us)
 		g->last_us = x->last_us;
 	if (x->over_us) {
@@ -128,22 +135,19 @@ static void member(struct fault_group *g, const struct fault *x, bool new_peer)
 	g->lasting |= x->lasting;
 }
 
-uint32_t faults_groups(const struct faults *f, struct fault_group *out, uint32_t max)
+uint32_t fault_groups(const struct fault *list, uint32_t count, struct fault_group *out, uint32_t max)
 {
-	struct faults_stats s;
-	struct fault **list;
-	uint32_t n = 0, groups = 0;
+	const struct fault **row = calloc(count ? count : 1, sizeof *row);
+	uint32_t groups = 0;
 
-	faults_stats(f, &s);
-	list = calloc(s.records ? s.records : 1, sizeof *list);
-	if (!list)
+	if (!row)
 		return 0;
-	for (uint64_t id = faults_next(f, 0); id && n < s.records; id = faults_next(f, id))
-		list[n++] = faults_find((struct faults *)(uintptr_t)f, id);
-	qsort(list, n, sizeof *list, by_group);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct fault *x = list[i];
-		bool new_group = !i || !fault_same_group(list[i - 1], x);
+	for (uint32_t i = 0; i < count; i++)
+		row[i] = &list[i];
+	qsort(row, count, sizeof *row, by_group);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fault *x = row[i];
+		bool new_group = !i || !fault_same_group(row[i - 1], x);
 
 		if (new_group && groups == max)
 			break;
@@ -153,9 +157,9 @@ uint32_t faults_groups(const struct faults *f, struct fault_group *out, uint32_t
 				.cause = x->cause, .router = x->middlebox,
 			};
 		}
-		member(&out[groups - 1], x, new_group || list[i - 1]->peer != x->peer);
+		member(&out[groups - 1], x, new_group || !fault_same_peer(row[i - 1], x));
 	}
-	free(list);
+	free(row);
 	qsort(out, groups, sizeof *out, by_size);
 	return groups;
 }

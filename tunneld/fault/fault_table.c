@@ -14,11 +14,12 @@ struct faults {
 	struct fault *list;        /* ring by age: `count` from `head`; ids ascend */
 	uint32_t max, head, count;
 	uint64_t next_id;
+	uint8_t worker;
 	usec_t deadline_us;
 	uint64_t reports[FAULT_SOURCES];
 };
 
-struct faults *faults_new(uint32_t max)
+struct faults *faults_new(uint32_t max, uint8_t worker)
 {
 	struct faults *f = calloc(1, sizeof *f);
 
@@ -27,6 +28,7 @@ struct faults *faults_new(uint32_t max)
 	f->list = calloc(max ? max : 1, sizeof *f->list);
 	f->max = max ? max : 1;
 	f->next_id = 1;
+	f->worker = worker;
 	f->deadline_us = USEC_NEVER;
 	if (f->list)
 		return f;
@@ -124,6 +126,7 @@ struct fault *faults_report(struct faults *f, const struct fault *what, usec_t n
 	x = room(f);
 	*x = *what;
 	x->id = f->next_id++;
+	x->worker = f->worker;
 	x->first_us = x->last_us = now_us;
 	x->over_us = 0;
 	x->times = 1;
@@ -161,6 +164,15 @@ uint64_t faults_next(const struct faults *f, uint64_t after)
 	uint32_t i = first_from(f, after + 1);
 
 	return i < f->count ? at(f, i)->id : 0;
+}
+
+uint32_t faults_copy(const struct faults *f, struct fault *out, uint32_t max)
+{
+	uint32_t n = f->count < max ? f->count : max;
+
+	for (uint32_t i = 0; i < n; i++)
+		out[i] = *at(f, i);
+	return n;
 }
 
 unsigned faults_path_well(struct faults *f, uint32_t path, usec_t now_us)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* /v1/faults: groups of faults with one origin, then every record. */
+/* /v1/faults: groups of faults with one origin, of all workers together, then every record. */
 #include "tunneld/status/status_json.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The table's memory is asked for once an answer. */
-struct groups { uint32_t count; struct fault_group list[FAULT_GROUPS_MAX]; };
+/* Records of all workers and what they have in common, made once an answer. */
+struct groups {
+	uint32_t count, records;
+	struct fault_group list[FAULT_GROUPS_MAX];
+	struct fault copies[];
+};
 
 static json_t *sources(unsigned bits)
 {
@@ -31,31 +35,29 @@ static const char *by_text(enum fault_group_by by)
 }
 
 /* The names of those for whom it lasts; all of them could be a thousand. */
-static json_t *peers_of(const struct daemon *d, const struct fault_group *g)
+static json_t *peers_of(const struct groups *all, const struct fault_group *g)
 {
 	enum { NAMES = 32 };
 	json_t *names = json_array();
-	const struct fault *like = faults_find(d->faults, g->newest);
-	peer_id told[NAMES];
+	const struct fault *told[NAMES];
 	unsigned n = 0;
 
-	for (uint64_t id = faults_next(d->faults, 0); like && id && n < NAMES; id = faults_next(d->faults, id)) {
-		const struct fault *x = faults_find(d->faults, id);
+	for (const struct fault *x = all->copies; x < all->copies + all->records && n < NAMES; x++) {
 		unsigned i = 0;
 
-		if ((x->over_us && !g->over_us) || !*x->peer_name || !fault_same_group(x, like))
+		if ((x->over_us && !g->over_us) || !*x->peer_name || !fault_same_group(x, g->newest))
 			continue;
-		while (i < n && told[i] != x->peer)
+		while (i < n && !fault_same_peer(told[i], x))
 			i++;
 		if (i < n)
 			continue;
-		told[n++] = x->peer;
+		told[n++] = x;
 		json_array_append_new(names, json_string(x->peer_name));
 	}
 	return names;
 }
 
-static json_t *group(const struct daemon *d, const struct fault_group *g, uint32_t clients)
+static json_t *group(const struct daemon *d, const struct groups *all, const struct fault_group *g, uint32_t clients)
 {
 	json_t *o = json_object();
 
@@ -76,11 +78,11 @@ static json_t *group(const struct daemon *d, const struct fault_group *g, uint32
 	json_set(o, "peers_ever", json_number_of(g->peers));
 	json_set(o, "clients", json_number_of(g->clients_now));
 	json_set(o, "clients_connected", json_number_of(clients));
-	json_set(o, "names", peers_of(d, g));
+	json_set(o, "names", peers_of(all, g));
 	json_set(o, "records", json_number_of(g->records));
 	json_set(o, "times", json_number_of(g->times));
-	json_set(o, "newest", json_number_of(g->newest));
-	json_set(o, "worker", json_number_of(d->worker));
+	json_set(o, "newest", json_number_of(g->newest->id));
+	json_set(o, "worker", json_number_of(g->newest->worker));
 	return o;
 }
 
@@ -89,7 +91,7 @@ json_t *status_fault(const struct daemon *d, const struct fault *f)
 	json_t *o = json_object();
 
 	json_set(o, "id", json_number_of(f->id));
-	json_set(o, "worker", json_number_of(d->worker));
+	json_set(o, "worker", json_number_of(f->worker));
 	json_set(o, "source", json_string(fault_source_name(f->source)));
 	json_set(o, "cause", json_number_of(f->cause));
 	json_set(o, "cause_text", json_string(fault_cause_text(f->cause)));
@@ -114,17 +116,44 @@ json_t *status_fault(const struct daemon *d, const struct fault *f)
 	return o;
 }
 
+/* first has been entered; NULL: no memory. */
+static struct groups *groups_of_all(struct daemon *first)
+{
+	struct groups *g = calloc(1, sizeof *g), *more;
+
+	for (struct daemon *w = first; g && w; w = w->next) {
+		struct faults_stats s;
+
+		if (w != first)
+			worker_enter(w);
+		faults_stats(w->faults, &s);
+		more = realloc(g, sizeof *g + (g->records + s.records) * sizeof g->copies[0]);
+		if (more) {
+			g = more;
+			g->records += faults_copy(w->faults, g->copies + g->records, s.records);
+		}
+		if (w != first)
+			worker_leave(w);
+		if (!more) {
+			free(g);
+			g = NULL;
+		}
+	}
+	if (g)
+		g->count = fault_groups(g->copies, g->records, g->list, FAULT_GROUPS_MAX);
+	return g;
+}
+
+/* One failing router is one fault, whichever workers its clients are at: all groups come with the first's members. */
 static json_t *next_group(struct pieces *p)
 {
 	struct groups *g = p->memory;
 
-	if (!g) {
-		g = p->memory = malloc(sizeof *g);
-		if (!g)
-			return NULL;
-		g->count = faults_groups(p->daemon->faults, g->list, FAULT_GROUPS_MAX);
-	}
-	return p->cursor < g->count ? group(p->daemon, &g->list[p->cursor++], p->clients) : NULL;
+	if (p->daemon != p->first)
+		return NULL;
+	if (!g)
+		g = p->memory = groups_of_all(p->first);
+	return g && p->cursor < g->count ? group(p->daemon, g, &g->list[p->cursor++], p->clients) : NULL;
 }
 
 static json_t *next_fault(struct pieces *p)

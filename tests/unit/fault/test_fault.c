@@ -14,7 +14,7 @@ static usec_t now;
 static void start(uint32_t max)
 {
 	now = 1000 * S;
-	f = faults_new(max);
+	f = faults_new(max, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
 }
 
@@ -146,6 +146,13 @@ static void test_a_full_table_drops_what_is_over_first_then_the_oldest(void)
 	faults_free(f);
 }
 
+/* Valid until the next. */
+static struct fault list[128];
+static uint32_t groups(struct fault_group *out, uint32_t max)
+{
+	return fault_groups(list, faults_copy(f, list, 128), out, max);
+}
+
 static void test_one_router_and_many_clients_are_one_group(void)
 {
 	struct fault_group g[4];
@@ -158,7 +165,7 @@ static void test_one_router_and_many_clients_are_one_group(void)
 		(void)report(by_router(peer, 2 * peer + 1, ip(203, 0, 113, 9)), true);
 	}
 	(void)report(by_router(3, 99, ip(203, 0, 113, 77)), true);
-	CU_ASSERT_EQUAL(faults_groups(f, g, 4), 2);
+	CU_ASSERT_EQUAL(groups(g, 4), 2);
 	CU_ASSERT_EQUAL(g[0].by, BY_ROUTER);
 	CU_ASSERT_EQUAL(g[0].cause, CAUSE_HOST_UNREACHABLE);
 	CU_ASSERT_EQUAL(g[0].router.ip[3], 9);
@@ -177,11 +184,41 @@ static void test_one_router_and_many_clients_are_one_group(void)
 		faults_path_well(f, 2 * peer, now);
 		faults_path_well(f, 2 * peer + 1, now);
 	}
-	CU_ASSERT_EQUAL(faults_groups(f, g, 4), 2);
+	CU_ASSERT_EQUAL(groups(g, 4), 2);
 	CU_ASSERT_EQUAL(g[0].peers, 14);
 	CU_ASSERT_EQUAL(g[0].peers_now, 9);
 	CU_ASSERT_EQUAL(g[0].first_us, 1006 * S);
 	faults_free(f);
+}
+
+/* Two tables, as two workers have, in which numbers of peers and ids mean different things, and one peer has two numbers. */
+static void test_workers_have_groups_in_common(void)
+{
+	struct fault_group g[4];
+	struct fault x;
+	uint32_t n = 0;
+
+	for (uint8_t worker = 0; worker < 2; worker++) {
+		start(8);
+		faults_free(f);
+		f = faults_new(8, worker);
+		for (uint32_t peer = 0; peer < 3; peer++) {
+			x = by_router(peer, peer, ip(203, 0, 113, 9));
+			/* laptop-1 is at both; at each there is one more with two sessions. */
+			snprintf(x.peer_name, sizeof x.peer_name, "laptop-%u", worker + (peer ? 1 : 0));
+			now += S;
+			(void)report(x, true);
+		}
+		n += faults_copy(f, list + n, 8);
+		faults_free(f);
+	}
+	CU_ASSERT_EQUAL(n, 6);
+	CU_ASSERT_EQUAL(fault_groups(list, n, g, 4), 1);
+	CU_ASSERT_EQUAL(g[0].records, 6);
+	CU_ASSERT_EQUAL(g[0].peers, 3);
+	CU_ASSERT_EQUAL(g[0].clients_now, 3);
+	CU_ASSERT_EQUAL(g[0].newest->worker, 1);
+	CU_ASSERT_EQUAL(g[0].newest->id, 3);
 }
 
 static void test_without_a_router_one_network_is_a_group(void)
@@ -194,13 +231,13 @@ static void test_without_a_router_one_network_is_a_group(void)
 	for (uint32_t peer = 0; peer < 3; peer++)
 		(void)report(silent(peer, peer), true);
 	(void)report(elsewhere, true);
-	CU_ASSERT_EQUAL(faults_groups(f, g, 4), 2);
+	CU_ASSERT_EQUAL(groups(g, 4), 2);
 	CU_ASSERT_EQUAL(g[0].by, BY_PREFIX);
 	CU_ASSERT_EQUAL(g[0].peers_now, 3);
 	CU_ASSERT_EQUAL(g[0].prefix.net.ip[0], 198);
 	CU_ASSERT_EQUAL(g[1].prefix.net.ip[0], 192);
 	/* More groups than there is room for: those that fit. */
-	CU_ASSERT_EQUAL(faults_groups(f, g, 1), 1);
+	CU_ASSERT_EQUAL(groups(g, 1), 1);
 	faults_free(f);
 }
 
@@ -242,4 +279,5 @@ static void test_icmp_is_read_as_the_drafts_causes(void)
 UNIT_MAIN("fault", T(test_repeats_of_one_fault_are_one_record), T(test_a_path_that_works_ends_its_faults_and_the_next_is_a_new_one),
 	  T(test_what_goes_on_is_lasting_and_what_nobody_repeats_is_over), T(test_a_link_ends_only_with_its_name),
 	  T(test_a_full_table_drops_what_is_over_first_then_the_oldest), T(test_one_router_and_many_clients_are_one_group),
+	  T(test_workers_have_groups_in_common),
 	  T(test_without_a_router_one_network_is_a_group), T(test_icmp_is_read_as_the_drafts_causes))
