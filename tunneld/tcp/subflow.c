@@ -21,6 +21,8 @@ const char *subflow_state_name(enum subflow_state s)
 static void init(struct subflow *sf, const struct subflow_config *config, struct ssn iss, usec_t now_us)
 {
 	*sf = (struct subflow){ .config = *config, .iss = iss, .snd_una = iss, .snd_nxt = iss };
+	/* What they are compared with is in the half of the number space around iss; 0 may be in its future. */
+	sf->rack_end = sf->rack_fack = sf->dsack_round = iss;
 	sf->ack_deadline_us = sf->rto_deadline_us = sf->tlp_deadline_us = sf->silence_deadline_us = USEC_NEVER;
 	sf->rack_deadline_us = sf->time_wait_deadline_us = sf->persist_deadline_us = USEC_NEVER;
 	sf->snd_mss = sf->pmtu.path = config->mss;

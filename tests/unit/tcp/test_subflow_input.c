@@ -134,6 +134,31 @@ static void test_reordering_is_not_taken_for_loss(void)
 	CU_ASSERT_EQUAL(t.sf.retransmitted_segments, 0);
 }
 
+static void test_the_tail_is_probed_before_the_timeout(void);
+static void test_every_half_of_the_number_space_is_alike(void)
+{
+	static const uint32_t begins[] = { 0, 1, 0x7ffffff0, 0x80000000, 0xc0000000, 0xfffffff0 };
+	uint32_t ours = talk_our_iss, peers = talk_peer_iss;
+
+	for (unsigned i = 0; i < sizeof begins / sizeof *begins; i++) {
+		talk_our_iss = begins[i];
+		talk_peer_iss = begins[(i + 3) % (sizeof begins / sizeof *begins)];
+		test_rack_finds_a_hole_once_later_segments_are_there();
+		test_reordering_is_not_taken_for_loss();
+		test_the_tail_is_probed_before_the_timeout();
+		{
+			TALK(t);
+
+			flight(&t);
+			talk_in(&t, TCP_ACK, 1, 901, 0);
+			CU_ASSERT_FALSE(t.sf.reordering_seen);
+			CU_ASSERT_TRUE(ssn_leq(t.sf.dsack_round, t.sf.snd_una));
+		}
+	}
+	talk_our_iss = ours;
+	talk_peer_iss = peers;
+}
+
 static void test_the_tail_is_probed_before_the_timeout(void)
 {
 	TALK(t);
@@ -302,7 +327,7 @@ UNIT_MAIN("subflow_input",
 	T(test_payload_is_cut_to_the_window_and_to_what_is_new),
 	T(test_what_the_owner_does_not_keep_is_not_acknowledged),
 	T(test_rack_finds_a_hole_once_later_segments_are_there),
-	T(test_reordering_is_not_taken_for_loss),
+	T(test_reordering_is_not_taken_for_loss), T(test_every_half_of_the_number_space_is_alike),
 	T(test_the_tail_is_probed_before_the_timeout),
 	T(test_a_timeout_sends_one_segment_and_backs_off),
 	T(test_a_spurious_timeout_is_undone),
