@@ -12,7 +12,8 @@ void call_connect(unsigned conn, char *rest)
 	char *to = word(&rest);
 
 	if (to && !strcmp(to, "fails")) {
-		ev.connect.destination = address("198.51.100.1:80");
+		to = word(&rest);
+		ev.connect.destination = address(to ? to : "198.51.100.1:80");
 		if (world_event_may_fail(&ev) == ERR_OK)
 			fail("connect did not fail");
 		checks++;

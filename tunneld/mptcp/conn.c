@@ -6,6 +6,7 @@
 #include "tunneld/mptcp/token.h"
 
 #include <assert.h>
+#include <sodium/crypto_shorthash.h>
 #include <sodium/utils.h>
 #include <stdlib.h>
 
@@ -176,6 +177,29 @@ void conn_subflow_config(const struct sub *s, struct subflow_config *out, usec_t
 	out->rate_hint = path_rate_hint(e, s->path, now_us, &out->rate_rtt_us);
 }
 
+/*
+ * RFC 9293 3.4.1, RFC 6528 3: a clock of 4 us, which begins elsewhere for each pair of ends: a number tells nothing of another
+ * connection's, and of the same two ends the later one has the higher. A quarter of a second of it is chance, so that it says no
+ * time either; in less nobody is back with the same ports.
+ */
+struct ssn conn_iss(struct sub *s, usec_t now_us)
+{
+	struct engine *e = s->conn->engine;
+	const struct path *p = engine_path(e, s->path);
+	uint8_t in[4 + 16 + 16 + 2 + 2 + 1] = { 0 }, out[crypto_shorthash_BYTES];
+	struct wr w = wr_of(in, sizeof in);
+
+	wr_u32(&w, s->conn->peer);
+	if (s->remote.family && p)
+		wr_bytes(&w, p->local.ip, 16);
+	wr_bytes(&w, s->remote.ip, 16);
+	wr_u16(&w, s->local_port);
+	wr_u16(&w, s->remote_port);
+	wr_u8(&w, 1);
+	crypto_shorthash(out, in, wr_len(&w), e->hash_secret);
+	return ssn_of(be_get32(out) + (uint32_t)(now_us / 4) + (uint32_t)(engine_chance(e) & UINT16_MAX));
+}
+
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port)
 {
 	uint32_t space = engine_space(c->engine, path);
@@ -290,7 +314,7 @@ void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bo
 {
 	struct segment rst = { .remote = s->remote.family ? &s->remote : NULL };
 
-	subflow_reset(&s->sf, &rst);
+	subflow_reset(&s->sf, &rst, s->conn->engine->now_us);
 	rst.src_port = s->local_port;
 	rst.dst_port = s->remote_port;
 	rst.mptcp_count = 0;

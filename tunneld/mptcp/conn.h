@@ -254,6 +254,7 @@ void conn_free(struct conn *c);
 void conn_remote_key(struct conn *c, uint64_t key);
 /* remote: plain form, else NULL. NULL: full, or there is such a subflow. */
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port);
+struct ssn conn_iss(struct sub *s, usec_t now_us); /* where its sequence numbers begin */
 /* A RST for s with MP_TCPRST, by that path. The subflow is closed by it, but still there. RFC 8684 3.6 */
 void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient);
 void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bool transient, const struct mptcp_option *first);
@@ -276,6 +277,8 @@ void conn_update_rcv_edge(struct conn *c);
 
 /* --- conn_open.c --- */
 void conn_half_open_over(struct sub *s);
+/* Plain form: is seg, which came for s, the SYN of a new connection after it? Then s may go. */
+bool conn_time_wait_over(const struct sub *s, const struct segment *seg);
 /* A SYN for no subflow, or a stray segment. */
 void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bool listening, usec_t now_us);
 void conn_dialled(struct conn *c, enum open_result result, uint8_t icmp_code, usec_t now_us);

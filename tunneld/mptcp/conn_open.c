@@ -230,7 +230,7 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	c->checksum |= capable_syn_ok(mpc) && mpc->capable.flags & MPC_CHECKSUM;
 	c->open_deadline_us = usec_add(now_us, e->config.connect_timeout_us);
 	conn_subflow_config(s, &sc, now_us);
-	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
+	if (subflow_listen(&s->sf, &sc, conn_iss(s, now_us), seg, now_us) != ERR_OK) {
 		conn_free(c);
 		return;
 	}
@@ -284,6 +284,18 @@ static bool accept_cookie(struct engine *e, path_id path, const struct segment *
 	engine_ready(c);
 	conn_segment(s, path, seg, now_us);
 	return true;
+}
+
+/*
+ * RFC 6191 2, RFC 9293 3.6.1 (SHLD-4): a SYN with a timestamp newer than the last in TIME-WAIT is a new connection's; what is left of
+ * the old one will be told by its older timestamps, or, where that had none, by having none.
+ */
+bool conn_time_wait_over(const struct sub *s, const struct segment *seg)
+{
+	if (s->conn->engine->config.form != SEGMENT_PLAIN || s->sf.state != SF_TIME_WAIT ||
+	    (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN || !(seg->tcp.has & OPT_TIMESTAMP))
+		return false;
+	return !s->sf.ts_ok || (int32_t)(seg->tcp.ts_val - s->sf.ts_recent) > 0;
 }
 
 void conn_stranger(struct engine *e, path_id path, const struct segment *seg, bool listening, usec_t now_us)

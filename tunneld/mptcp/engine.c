@@ -299,6 +299,14 @@ static enum err segment_event(struct engine *e, const struct event *ev, usec_t n
 	if (seg.ignored)
 		count_n(e->counters, CNT_OptionIgnored, seg.ignored);
 	s = engine_sub_find(e, engine_space(e, ev->segment.path), seg.dst_port, seg.remote, seg.src_port);
+	if (s && listening && conn_time_wait_over(s, &seg)) {
+		struct conn *c = s->conn;
+
+		count(e->counters, CNT_TimeWaitReused);
+		conn_sub_free(s);
+		conn_sub_gone(c, now_us);
+		s = NULL;
+	}
 	if (s)
 		conn_segment(s, ev->segment.path, &seg, now_us);
 	else
@@ -330,6 +338,10 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	ev->connect.conn = 0;
 	if (ev->connect.peer >= ENGINE_PEERS_MAX)
 		return ERR_UNKNOWN;
+	if (addr_is_multicast(&ev->connect.destination)) { /* RFC 9293 3.9.1.1, MUST-46; broadcast, too */
+		count(e->counters, CNT_ConnectMulticast);
+		return ERR_MALFORMED;
+	}
 	path = pm_best_path(e, ev->connect.peer, remote);
 	if (path == PATH_NONE) {
 		count(e->counters, CNT_ConnectNoPath);
@@ -360,7 +372,7 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 		return ERR_FULL;
 	}
 	conn_subflow_config(s, &sc, now_us);
-	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
+	if (subflow_connect(&s->sf, &sc, conn_iss(s, now_us), now_us) != ERR_OK) {
 		conn_free(c);
 		return ERR_FULL;
 	}

@@ -145,7 +145,7 @@ void pm_join(struct conn *c, path_id path, const struct remote_addr *to, usec_t 
 	conn_subflow_config(s, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
 	sc.first_segs = JOIN_FIRST_SEGS;
-	if (subflow_connect(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), now_us) != ERR_OK) {
+	if (subflow_connect(&s->sf, &sc, conn_iss(s, now_us), now_us) != ERR_OK) {
 		conn_sub_free(s);
 		return;
 	}
@@ -287,7 +287,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 	conn_subflow_config(s, &sc, now_us);
 	sc.syn_retries = JOIN_SYN_RETRIES;
 	sc.first_segs = JOIN_FIRST_SEGS;
-	if (subflow_listen(&s->sf, &sc, ssn_of((uint32_t)engine_chance(e)), seg, now_us) != ERR_OK) {
+	if (subflow_listen(&s->sf, &sc, conn_iss(s, now_us), seg, now_us) != ERR_OK) {
 		conn_sub_free(s);
 		refuse_join(e, path, seg, REASON_NO_RESOURCES);
 		return;

@@ -211,7 +211,7 @@ void subflow_fin_arrived(struct subflow *sf, usec_t now_us)
 	}
 }
 
-void subflow_reset(struct subflow *sf, struct segment *seg)
+void subflow_reset(struct subflow *sf, struct segment *seg, usec_t now_us)
 {
 	/* RFC 9293 3.10.5: in a synchronised state <SEQ=SND.NXT><CTL=RST>; ours says ACK too, as Linux does. */
 	seg->seq = sf->snd_nxt;
@@ -219,6 +219,8 @@ void subflow_reset(struct subflow *sf, struct segment *seg)
 	seg->flags = sf->state == SF_SYN_SENT ? TCP_RST : TCP_RST | TCP_ACK;
 	seg->window = 0;
 	seg->tcp = (struct tcp_options){ 0 };
+	if (sf->ts_ok) /* RFC 7323 3.2, 5.2 */
+		seg->tcp = (struct tcp_options){ .has = OPT_TIMESTAMP, .ts_val = subflow_ts_clock(sf, now_us), .ts_ecr = sf->ts_recent };
 	seg->payload = NULL;
 	seg->payload_len = 0;
 	subflow_to_closed(sf);
@@ -235,6 +237,8 @@ bool subflow_refuse(const struct segment *seg, struct segment *rst)
 		rst->flags |= TCP_ACK;
 		rst->ack = ssn_add(seg->seq, segment_seq_len(seg));
 	}
+	if (seg->tcp.has & OPT_TIMESTAMP) /* RFC 7323 5.2 */
+		rst->tcp = (struct tcp_options){ .has = OPT_TIMESTAMP, .ts_ecr = seg->tcp.ts_val };
 	return true;
 }
 

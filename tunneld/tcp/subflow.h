@@ -274,7 +274,7 @@ uint64_t subflow_rate(const struct subflow *sf);
 /* FIN after all queued data; further subflow_send() is refused. */
 void subflow_close(struct subflow *sf, usec_t now_us);
 /* A RST segment for this subflow (RFC 9293 3.10.5); the subflow becomes CLOSED. */
-void subflow_reset(struct subflow *sf, struct segment *seg);
+void subflow_reset(struct subflow *sf, struct segment *seg, usec_t now_us);
 /* A RST that answers a segment which belongs to no subflow, RFC 9293 3.10.7.1. False if seg itself is a RST. */
 bool subflow_refuse(const struct segment *seg, struct segment *rst);
 

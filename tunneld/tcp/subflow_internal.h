@@ -24,6 +24,7 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
 /* Anew, from what is outstanding now. */
 void subflow_arm_silence(struct subflow *sf);
 void subflow_update_pacing(struct subflow *sf);
+uint32_t subflow_ts_clock(const struct subflow *sf, usec_t now_us); /* TSval of now */
 /* --- subflow_ack.c: RFC 9293 3.10.7.4, fifth: seg's ACK is acceptable, its window may be new. --- */
 void subflow_acknowledged(struct subflow *sf, const struct segment *seg, usec_t now_us, struct subflow_facts *f);
 /* --- subflow_pmtu.c --- */

@@ -72,7 +72,7 @@ static unsigned sack_blocks(const struct subflow *sf, uint32_t options_room)
 }
 
 /* RFC 7323 5.4: one step a millisecond, from a start of this connection's own. */
-static uint32_t ts_clock(const struct subflow *sf, usec_t now_us)
+uint32_t subflow_ts_clock(const struct subflow *sf, usec_t now_us)
 {
 	return (uint32_t)(now_us / USEC_PER_MS) + sf->config.ts_offset;
 }
@@ -92,7 +92,7 @@ static void fill(struct subflow *sf, struct segment *seg, struct ssn seq, uint8_
 	seg->tcp.sack_count = 0;
 	if (sf->ts_ok) {
 		seg->tcp.has |= OPT_TIMESTAMP;
-		seg->tcp.ts_val = ts_clock(sf, now_us);
+		seg->tcp.ts_val = subflow_ts_clock(sf, now_us);
 		seg->tcp.ts_ecr = sf->ts_recent;
 	}
 	if (sacks)
@@ -269,7 +269,7 @@ static enum subflow_want send_syn(struct subflow *sf, uint32_t rcv_wnd, usec_t n
 	}
 	if (passive ? sf->ts_ok : sf->config.timestamps) {
 		o->has |= OPT_TIMESTAMP;
-		o->ts_val = ts_clock(sf, now_us);
+		o->ts_val = subflow_ts_clock(sf, now_us);
 		o->ts_ecr = passive ? sf->ts_recent : 0;
 	}
 	*data = (struct subflow_data){ .seq = ssn_add(sf->iss, 1), .len = sf->syn_payload, .tag = SUBFLOW_SYN_TAG };

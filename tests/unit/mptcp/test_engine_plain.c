@@ -243,6 +243,26 @@ static void test_timestamps_tell_nothing_of_other_connections(void)
 	stop(&n);
 }
 
+/* RFC 6528 3 */
+static void test_sequence_numbers_of_the_same_two_ends_go_on_by_the_clock(void)
+{
+	struct net n;
+	struct conn c = { 0 };
+	struct sub s = { .conn = &c, .remote = { .family = 4, .ip = { 203, 0, 113, 5 } }, .local_port = 80, .remote_port = 1111 };
+	usec_t later = 600 * USEC_PER_S;
+	struct ssn first, again, other;
+
+	plain(&n, 1);
+	c.engine = n.side[1].e;
+	first = conn_iss(&s, 0);
+	again = conn_iss(&s, later);
+	CU_ASSERT_TRUE(ssn_diff(again, first) > (int32_t)(later / 4) - 65536 && ssn_diff(again, first) < (int32_t)(later / 4) + 65536);
+	s.remote_port++;
+	other = conn_iss(&s, later);
+	CU_ASSERT_TRUE(ssn_diff(other, again) > 1000000 || ssn_diff(other, again) < -1000000);
+	stop(&n);
+}
+
 static void test_a_cookie_is_for_one_address_and_one_time(void)
 {
 	struct net n;
@@ -326,5 +346,6 @@ UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joi
 	  T(test_a_port_that_is_taken_is_replaced_and_never_given_back),
 	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is),
 	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time),
+	  T(test_sequence_numbers_of_the_same_two_ends_go_on_by_the_clock),
 	  T(test_timestamps_tell_nothing_of_other_connections),
 	  T(test_a_path_in_doubt_keeps_the_size_that_was_found), T(test_a_key_whose_token_is_taken_is_drawn_anew))

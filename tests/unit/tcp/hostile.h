@@ -233,7 +233,7 @@ static inline void hostile_life(struct hostile *h)
 	}
 	if (h->sf.state != SF_CLOSED) {
 		drain(h);
-		subflow_reset(&h->sf, &h->out);
+		subflow_reset(&h->sf, &h->out, h->now);
 	}
 	MUST(h, subflow_deadline(&h->sf) == USEC_NEVER && !h->sf.board.ring && !h->sf.ooo.at);
 }
