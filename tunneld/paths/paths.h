@@ -81,12 +81,17 @@ struct path_end {
 	usec_t doubted_us;        /* paths_doubt(): only the answer to a probe sent since counts as life; 0: no doubt */
 	usec_t due_us;
 
-	struct { uint64_t token; uint16_t size; } size_sent[16]; /* by slot, see paths_size.c; a late answer counts */
+	struct {
+		uint64_t token;
+		uint16_t size;
+		uint8_t sent, answered; /* in this trial; of the smaller sizes */
+	} size_sent[16];          /* by slot, see paths_size.c; a late answer counts */
 	uint16_t size_answered;   /* largest below mtu_payload that was answered in this trial; 0: none */
 	uint16_t size_failed;     /* least that was not; 0: none is known */
 	uint16_t size_up, size_up_tries; /* what is tried between the two; 0: nothing */
 	unsigned size_tries;      /* of mtu_payload, without an answer */
 	usec_t size_next_us;      /* when to try, or to give that size up */
+	usec_t size_hold_us;      /* until then no doubt begins another trial */
 	uint16_t mtu_payload_most; /* by the interface */
 
 	uint64_t bytes_sent, bytes_received, datagrams_sent, datagrams_received;

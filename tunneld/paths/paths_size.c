@@ -8,12 +8,14 @@
 #include "tunneld/wire/datagram.h"
 
 enum {
-	SIZE_TRIES = 3, SIZE_UP_TRIES = 2,
+	SIZE_TRIES = 3, SIZE_TRIES_MOST = 20, SIZE_UP_TRIES = 4,
+	SIZE_CHANCE = 500, /* one in so many trials may take mere loss for a limit */
 	SIZE_GRAIN = 8, /* nobody looks for less than this */
 };
 /* Where in size_sent what was tried is noted: the tries first. */
-enum { SLOT_LONGEST = SIZE_TRIES, SLOT_UP, SLOT_LADDER };
+enum { SLOT_LONGEST = SIZE_TRIES, SLOT_UP, SLOT_LADDER, SIZE_SLOTS = 16 };
 #define SIZE_WAIT_US       (200 * USEC_PER_MS)
+#define SIZE_HOLD_US       (10 * USEC_PER_S)  /* after a trial that showed nothing */
 #define SIZE_AGAIN_US      (600 * USEC_PER_S) /* RFC 8899 5.1.1, PMTU_RAISE_TIMER */
 #define TOKEN_SIZE         (UINT64_C(1) << 63) /* a size's token, so that no other probe's answer is taken for it */
 #define TOKEN_SLOT         56                 /* and so that two of one moment differ */
@@ -52,18 +54,51 @@ static void size_probe(struct paths *p, struct path_end *e, uint16_t size, unsig
 
 	e->size_sent[slot].token = now_us | TOKEN_SIZE | (uint64_t)slot << TOKEN_SLOT;
 	e->size_sent[slot].size = size;
+	e->size_sent[slot].sent++;
 	wr_u8(&w, MSG_PROBE);
 	wr_u64(&w, e->size_sent[slot].token);
 	path_send_own(p, e, bytes, size); /* the rest stays zero */
 }
 
-/* All usual sizes below the one that is not answered, at once: the largest answered one is where to go. */
+static bool is_rung(const struct path_end *e, unsigned slot)
+{
+	return slot >= SLOT_LADDER && slot < SIZE_SLOTS && e->size_sent[slot].sent;
+}
+
+/*
+ * All usual sizes below the one that is not answered, at once: the largest answered one is where to go. When that is known
+ * it alone is asked again, beside the longest: on a path that loses much, more is to be compared than three tries.
+ */
 static void size_ladder(struct paths *p, struct path_end *e, usec_t now_us)
 {
+	bool settled = e->size_tries >= SIZE_TRIES && e->size_answered;
 	unsigned mtu = e->mtu_payload + headers_of(e), slot = SLOT_LADDER;
 
-	while ((mtu = smaller_mtu(mtu)) >= headers_of(e) + MTU_PAYLOAD_LEAST && slot < sizeof e->size_sent / sizeof *e->size_sent)
-		size_probe(p, e, (uint16_t)(mtu - headers_of(e)), slot++, now_us);
+	while ((mtu = smaller_mtu(mtu)) >= headers_of(e) + MTU_PAYLOAD_LEAST && slot < SIZE_SLOTS) {
+		if (!settled || mtu == e->size_answered + headers_of(e))
+			size_probe(p, e, (uint16_t)(mtu - headers_of(e)), slot, now_us);
+		slot++;
+	}
+}
+
+/*
+ * Is it their length that the long ones have in common, or were they lost as any others? If length were no matter, those who are
+ * answered were drawn from all that were sent alike (Fisher's exact test). Compared are those that are known to get through at times.
+ * Three misses alone say little: where half is lost each way it is 0.42 that three in a row are.
+ */
+static bool size_is_to_blame(const struct path_end *e)
+{
+	unsigned sent = 0, answered = 0;
+	double chance = 1;
+
+	for (unsigned slot = SLOT_LADDER; slot < SIZE_SLOTS; slot++)
+		if (is_rung(e, slot) && e->size_sent[slot].size <= e->size_answered) {
+			sent += e->size_sent[slot].sent;
+			answered += e->size_sent[slot].answered;
+		}
+	for (unsigned i = 1; i <= e->size_tries; i++)
+		chance *= (double)(sent - answered + i) / (sent + i);
+	return chance * SIZE_CHANCE < 1;
 }
 
 /* RFC 8899 5.3.2: between what is known to get through and what is known not to, by halves. Data go on meanwhile. */
@@ -78,21 +113,22 @@ static void size_search_up(struct path_end *e, usec_t now_us)
 
 static void size_lower(struct paths *p, struct path_end *e, usec_t now_us)
 {
-	unsigned smaller = smaller_mtu(e->mtu_payload + headers_of(e));
-
 	e->size_failed = e->mtu_payload;
 	e->size_tries = 0;
-	if (e->size_answered) {
-		e->mtu_payload = e->size_answered;
-	} else if (smaller < headers_of(e) + MTU_PAYLOAD_LEAST) {
-		e->size_tries = SIZE_TRIES;
-		e->size_next_us = now_us + SIZE_AGAIN_US;
-		return;
-	} else {
-		e->mtu_payload = (uint16_t)(smaller - headers_of(e));
-	}
+	e->mtu_payload = e->size_answered;
 	count(p->config.counters, CNT_PathMtuLowered);
 	p->config.events->changed(p->config.owner, e, false);
+	size_search_up(e, now_us);
+}
+
+/* The longest is tried from the start. Whatever was found before, what the interface has may fit by now. */
+static void size_begin(struct paths *p, struct path_end *e, usec_t now_us)
+{
+	e->size_answered = 0;
+	for (unsigned slot = SLOT_LADDER; slot < SIZE_SLOTS; slot++)
+		e->size_sent[slot].sent = e->size_sent[slot].answered = 0;
+	if (e->mtu_payload < e->mtu_payload_most)
+		size_probe(p, e, e->mtu_payload_most, SLOT_LONGEST, now_us);
 }
 
 void path_size_time(struct paths *p, struct path_end *e, usec_t now_us)
@@ -111,34 +147,29 @@ void path_size_time(struct paths *p, struct path_end *e, usec_t now_us)
 		e->size_next_us = now_us + usec_max(SIZE_WAIT_US, 3 * e->srtt_us);
 		return;
 	}
-	if (e->size_tries == SIZE_TRIES) {
-		bool known = e->size_answered;
-
+	if (e->size_tries >= SIZE_TRIES && size_is_to_blame(e)) {
 		size_lower(p, e, now_us);
-		if (e->size_tries)
-			return;
-		if (known) {
-			size_search_up(e, now_us);
-			path_size_time(p, e, now_us);
-			return;
-		}
+		path_size_time(p, e, now_us);
+		return;
 	}
-	/* Whatever was found before, the longest may fit by now. */
-	if (!e->size_tries) {
-		e->size_answered = 0;
-		if (e->mtu_payload < e->mtu_payload_most)
-			size_probe(p, e, e->mtu_payload_most, SLOT_LONGEST, now_us);
-	} else {
+	if (e->size_tries == SIZE_TRIES_MOST) {
+		e->size_tries = 0;
+		e->size_next_us = now_us + SIZE_AGAIN_US;
+		e->size_hold_us = now_us + SIZE_HOLD_US;
+		return;
+	}
+	if (e->size_tries)
 		size_ladder(p, e, now_us);
-	}
-	size_probe(p, e, e->mtu_payload, e->size_tries++, now_us);
+	else
+		size_begin(p, e, now_us);
+	size_probe(p, e, e->mtu_payload, e->size_tries++ % SIZE_TRIES, now_us);
 	e->size_next_us = now_us + usec_max(SIZE_WAIT_US, 3 * e->srtt_us);
 }
 
 void paths_size_doubt(struct paths *p, struct path_end *e, usec_t now_us)
 {
 	/* One trial at a time, however many say so. */
-	if (e->size_tries || e->life != LIFE_UP)
+	if (e->size_tries || e->life != LIFE_UP || now_us < e->size_hold_us)
 		return;
 	e->size_up = 0;
 	e->size_next_us = usec_min(e->size_next_us, now_us);
@@ -151,9 +182,13 @@ void path_size_answered(struct paths *p, struct path_end *e, uint64_t token, use
 	unsigned slot = (unsigned)(token >> TOKEN_SLOT & 31);
 	uint16_t size;
 
-	if (slot >= sizeof e->size_sent / sizeof *e->size_sent || !e->size_sent[slot].size || e->size_sent[slot].token != token)
+	if (slot >= SIZE_SLOTS || !e->size_sent[slot].size || e->size_sent[slot].token != token)
 		return;
 	size = e->size_sent[slot].size;
+	if (is_rung(e, slot)) {
+		e->size_sent[slot].answered++;
+		e->size_sent[slot].token = 0; /* once */
+	}
 	if (size < e->mtu_payload) {
 		if (size > e->size_answered && e->size_tries)
 			e->size_answered = size;
@@ -176,6 +211,7 @@ void path_size_unknown(struct path_end *e, usec_t now_us)
 {
 	e->size_tries = 0;
 	e->size_up = e->size_failed = e->size_answered = 0;
+	e->size_hold_us = 0;
 	e->size_next_us = now_us;
 }
 

@@ -515,6 +515,54 @@ static void test_a_path_that_swallows_long_segments_gets_shorter_ones(void)
 	down();
 }
 
+/* One in `of` is answered: as luck has it, from this test's own seed. */
+static bool lucky(uint64_t *seed, unsigned of)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (*seed >> 33) % of == 0;
+}
+
+/* A path that carries `most` and answers one probe of length in `of`, for a trial's time; what it then takes for its length. */
+static unsigned size_after_a_trial(uint64_t seed, unsigned most, unsigned of)
+{
+	struct path_end *e;
+	unsigned answered = 0, size;
+
+	up();
+	e = learn(0, "203.0.113.9:1");
+	for (int i = 0; i < 250; i++) {
+		sents = 0;
+		paths_probe(p, e, now);
+		pass(20 * USEC_PER_MS);
+		reply(e, sent[0].token);
+		for (; answered < size_count; answered++)
+			if (sizes[answered % 64].size + headers_of(e) <= most && lucky(&seed, of))
+				reply(e, sizes[answered % 64].token);
+	}
+	size = e->mtu_payload + headers_of(e);
+	down();
+	return size;
+}
+
+static void test_what_is_lost_like_any_other_is_no_question_of_length(void)
+{
+	unsigned shortened = 0;
+
+	/* Half is lost each way. */
+	for (uint64_t seed = 1; seed <= 200; seed++)
+		shortened += size_after_a_trial(seed, 1500, 4) < 1500;
+	CU_ASSERT_TRUE(shortened <= 1);
+}
+
+static void test_a_limit_is_found_on_a_path_that_loses_much(void)
+{
+	unsigned found = 0;
+
+	for (uint64_t seed = 1; seed <= 50; seed++)
+		found += size_after_a_trial(seed, 1400, 2) <= 1400;
+	CU_ASSERT_TRUE(found >= 45);
+}
+
 static void test_silence_says_nothing_about_sizes(void)
 {
 	struct path_end *e;
@@ -723,6 +771,8 @@ UNIT_MAIN("paths",
 	T(test_a_reply_to_a_probe_of_another_age_is_no_measurement),
 	T(test_a_path_that_carries_its_longest_segment_keeps_it),
 	T(test_a_path_that_swallows_long_segments_gets_shorter_ones),
+	T(test_what_is_lost_like_any_other_is_no_question_of_length),
+	T(test_a_limit_is_found_on_a_path_that_loses_much),
 	T(test_silence_says_nothing_about_sizes),
 	T(test_each_path_begins_with_its_own_gateway_address),
 	T(test_a_wish_is_for_an_interface_then_a_mark_then_an_address),
