@@ -46,7 +46,7 @@ ip -n m route add 10.92.0.0/24 via 10.4.0.1
 for net in 1 3; do ip -n g route add 10.$net.0.0/24 via 10.91.0.1; done
 for net in 2 4; do ip -n g route add 10.$net.0.0/24 via 10.92.0.1; done
 
-# --- daemons: ten clients in c by address, one in m by interface; a gateway of two workers ---
+# --- daemons: ten clients in c by address, one in m by interface; a gateway of two workers, and one of the ten, too ---
 g_public=$(lab_key g)
 list=''
 client_config() { # NAME PATHS [WORKERS]
@@ -64,7 +64,7 @@ client_config() { # NAME PATHS [WORKERS]
 for ((i = 0; i < clients; i++)); do
 	ip -n c addr add 10.1.0.$((11 + i))/24 dev ca
 	ip -n c addr add 10.2.0.$((11 + i))/24 dev cb
-	client_config c$i "{\"name\": \"one\", \"address\": \"10.1.0.$((11 + i))\"}, {\"name\": \"two\", \"address\": \"10.2.0.$((11 + i))\"}"
+	client_config c$i "{\"name\": \"one\", \"address\": \"10.1.0.$((11 + i))\"}, {\"name\": \"two\", \"address\": \"10.2.0.$((11 + i))\"}" $((1 + (i == 1)))
 done
 client_config m '{"name": "x", "interface": "x"}, {"name": "y", "interface": "y"}'
 cat >"$LAB/g.json" <<-JSON
@@ -118,7 +118,7 @@ events_obey() { # SIDE
 count_of() { lab_value "$1" /v1/status "j[\"counters\"].get(\"$2\", 0)"; }
 
 # --- ten connections, each with two subflows ---
-lab_until 20 "the paths" holds g /v1/paths "sum(p['state'] == 'up' for p in j['paths']) == $((2 * clients + 2))" || exit 1
+lab_until 20 "the paths" holds g /v1/paths "sum(p['state'] == 'up' for p in j['paths']) == $((2 * clients + 4))" || exit 1
 events c0
 events g
 for ((i = 0; i < clients; i++)); do

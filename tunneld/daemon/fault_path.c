@@ -70,6 +70,31 @@ static void icmp(struct daemon *d, struct path_end *e, const struct udp_error *e
 		 x.middlebox.family ? "" : ", from the peer's own address");
 	x.done = set_aside(d, e);
 	fault_report(d, &x);
+	if (d->config->client && d->first->next) {
+		struct fault_word word = { .gateway = e->peer, .cause = x.cause, .lasting = x.lasting, .middlebox = x.middlebox };
+
+		memcpy(word.path_name, x.path_name, sizeof word.path_name);
+		memcpy(word.evidence, x.evidence, sizeof word.evidence);
+		place_fault_word(d, &word);
+	}
+}
+
+void fault_word(struct daemon *d, const struct fault_word *word)
+{
+	struct path_end *e = paths_next(d->paths, NULL);
+	struct fault x;
+
+	while (e && (e->peer != word->gateway || strcmp(e->name, word->path_name) != 0))
+		e = paths_next(d->paths, e);
+	if (!e || fault_too_many(d))
+		return;
+	x = fault_of_path(d, FAULT_ICMP, e);
+	x.cause = word->cause;
+	x.lasting = word->lasting;
+	x.middlebox = word->middlebox;
+	memcpy(x.evidence, word->evidence, sizeof x.evidence);
+	x.done = set_aside(d, e);
+	fault_report(d, &x);
 }
 
 void fault_udp_error(struct daemon *d, struct path_end *e, const struct udp_error *error)

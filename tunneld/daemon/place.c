@@ -24,6 +24,7 @@ enum letter_kind {
 	LETTER_STREAM,    /* to a worker: the application's end of it */
 	LETTER_CANCEL,    /* to all workers: the application has gone */
 	LETTER_OPTIONS,   /* to a worker: the application has set one on its socket */
+	LETTER_FAULT,     /* to all others: what a router said of a path */
 	LETTER_COMPLETE,  /* to the first: the far side is connected */
 	LETTER_FAIL,      /* to the first: it is not, because of error */
 	LETTER_CLOSED,    /* to the first: the application's end has been closed */
@@ -38,6 +39,7 @@ struct letter {
 		int error;               /* FAIL */
 		peer_id gateway;         /* GATEWAY */
 		struct park_options options; /* OPTIONS */
+		struct fault_word fault; /* FAULT */
 		struct { struct addr to; struct park_caller who; } connect;
 	};
 };
@@ -183,6 +185,13 @@ void place_gateway(struct daemon *d, peer_id gateway)
 		(void)post(d, w, &l);
 }
 
+void place_fault_word(struct daemon *d, const struct fault_word *word)
+{
+	for (struct daemon *w = d->first; w; w = w->next)
+		if (w != d)
+			(void)post(d, w, &(struct letter){ .kind = LETTER_FAULT, .fault = *word });
+}
+
 /* --- the application's end, wherever the park is --- */
 
 bool application_complete(struct daemon *d, park_id park, int *fd)
@@ -251,6 +260,9 @@ static void read_letter(struct daemon *d, const struct letter *l)
 		break;
 	case LETTER_OPTIONS:
 		flow_options(d, l->park, &l->options);
+		break;
+	case LETTER_FAULT:
+		fault_word(d, &l->fault);
 		break;
 	case LETTER_COMPLETE:
 		if (park_complete(d->park, l->park, &fd))

@@ -246,6 +246,17 @@ void fault_interfaces(struct daemon *d); /* they were read again */
 void fault_plain_path(struct daemon *d, path_id path, bool gone);
 void fault_plain_error(struct daemon *d, path_id path, const struct udp_error *error);
 
+/* What a router told one of a client's workers is so for the others' paths over the same link, too: they may be who can tell the peer. */
+struct fault_word {
+	peer_id gateway;
+	uint8_t cause;
+	bool lasting;
+	struct addr middlebox;
+	char path_name[FAULT_NAME_MAX], evidence[FAULT_EVIDENCE_MAX];
+};
+void place_fault_word(struct daemon *d, const struct fault_word *word); /* place.c: to all others */
+void fault_word(struct daemon *d, const struct fault_word *word);       /* from another */
+
 /* Into the sealed engine; its refusals are counted by itself. */
 enum err daemon_event(struct daemon *d, struct event *ev);
 
