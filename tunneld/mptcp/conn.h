@@ -238,6 +238,7 @@ struct conn {
 	struct conn *token_next, *ready_next, *peer_next, *peer_prev;
 	uint8_t announce;          /* FAULT_ANNOUNCEs under way: the first's number in the engine's table + 1; 0: none */
 	bool up_told;              /* conn_facts.c */
+	bool keys_before_fin;      /* both keys have just gone, for the DATA_FIN that goes next */
 	bool ready;
 	bool token_listed;
 	usec_t deadline_us;        /* heap key: never later than the true deadline */

@@ -177,6 +177,7 @@ void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us)
 	struct conn *c = s->conn;
 	const struct mptcp_option *signal;
 	struct mptcp_option opt;
+	bool fin = c->fin_sent && !c->fin_acked && s->stage == SUB_LIVE;
 	size_t room;
 
 	if (c->state == M_FASTCLOSE_WAIT) {
@@ -184,13 +185,23 @@ void conn_options_ack(struct sub *s, struct segment *seg, usec_t now_us)
 		count(c->engine->counters, CNT_MPFastcloseTx);
 		return;
 	}
-	if (conn_keys_owed(s) && s->stage == SUB_LIVE) {
+	if (conn_keys_owed(s) && s->stage == SUB_LIVE && !c->keys_before_fin) {
 		opt = both_keys(c);
 		put_option(seg, &opt);
+		/*
+		 * A DATA_FIN follows at once: a peer that has no data for us has no DSS to send, and owes none for keys that it has
+		 * had before (Linux sends none). Without them a third ACK that was lost would make it fall back.
+		 */
+		c->keys_before_fin = fin;
+		if (fin) {
+			subflow_ack_now(&s->sf);
+			s->want_out = true;
+		}
 		return;
 	}
+	c->keys_before_fin = false;
 	opt = dss_of(c);
-	if (c->fin_sent && !c->fin_acked && s->stage == SUB_LIVE) {
+	if (fin) {
 		/* RFC 8684 3.3.3: a DATA_FIN without payload: SSN 0, length 1. */
 		opt.dss.has_map = opt.dss.data_fin = true;
 		opt.dss.dsn_is_64 = c->engine->config.form == SEGMENT_PLAIN;
