@@ -583,6 +583,19 @@ for server in (False, True):
     case(f"{'server' if server else 'client'}: a connection in /v1/connections", paths=2, server=server, short=not server)(shown)
 
 
+# --- orderly ends ---
+
+@case("client: connects and closes without a word", short=True)
+def nothing_client(c):
+    check("the end came both ways, within the peer's patience", c.app("nothing", 0) == "EOF")
+    until("the kernel's application to see the end", lambda: "served" in c.lab.log("peer-k"))
+
+
+@case("server: the same from the kernel's side", server=True)
+def nothing_server(c):
+    check("the end came both ways, within the peer's patience", c.app("nothing", 0) == "EOF")
+
+
 # --- abrupt ends ---
 
 @case("client: our fast close (SO_LINGER 0), by RST", paths=2, short=True)

@@ -6,6 +6,7 @@ peer.py [--mptcp] serve ADDR PORT
     each connection says one line: "get N", "put N", "echo", "abort N" (N bytes, then SO_LINGER 0), "hold N" (N bytes, then idle)
 peer.py [--mptcp] [--bind ADDR] get ADDR PORT N      "BYTES SHA256"
 peer.py [--mptcp] [--bind ADDR] put ADDR PORT N      "BYTES SHA256", as the server says
+peer.py [--mptcp] [--bind ADDR] nothing ADDR PORT 0  connects, writes nothing, shuts down and says "EOF" when the server has, too
 peer.py [--mptcp] [--bind ADDR] abort ADDR PORT N    sends N bytes, waits for their echo, SO_LINGER 0 and close
 peer.py [--mptcp] [--bind ADDR] hold ADDR PORT N     gets N bytes, then says "held", waits for a line on stdin, gets N more
 peer.py sha N                                        what get and put should say for N bytes
@@ -144,6 +145,9 @@ def main(args):
             for block in pattern(count):
                 s.sendall(block)
             print(" ".join(line_of(s)))
+        elif verb == "nothing":
+            s.shutdown(socket.SHUT_WR)
+            print("EOF" if not s.recv(1) else "data")
         elif verb == "abort":
             s.sendall(b"echo\n" + b"x" * count)
             receive(s, count)
