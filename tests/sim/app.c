@@ -395,6 +395,8 @@ void app_write(struct end *e)
 		if (w->failed)
 			return;
 		e->written += ev.write.taken;
+		if (w->plan->delay_most_us && ev.write.taken)
+			delays_written(&w->delays[!e->client], e->written, w->now_us);
 		if (ev.write.taken)
 			progress(e);
 		if (ev.write.taken < ev.write.len) {
@@ -462,6 +464,8 @@ static void check_bytes(struct end *e, const uint8_t *bytes, size_t len)
 	w->delivered_bytes += end - e->offered;
 	w->delivered_of[e->stream->plan->client] += end - e->offered;
 	e->offered = end;
+	if (w->plan->delay_most_us)
+		delays_readable(&w->delays[e->client], end, w->now_us);
 	progress(e);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sim [--seeds N] [--first N] [--jobs N] [--list FILE]   seeds first.., after those of the file
- *            [--stop-at-first] [--profile flap|outage]        flap.h, outage.h
+ *            [--stop-at-first] [--profile flap|outage|delay]  flap.h, outage.h, delay.h
  *        sim --seed N [--trace]                                 one seed, told as text
  *        sim --scenarios [--only NAME] [--scheduler S] [--congestion C] [--trace]
  * The last line is "sim: N passed, N failed"; each failing seed has a line with the command that replays it.
@@ -44,12 +44,23 @@ static void limit_cpu(unsigned seconds)
 	setitimer(ITIMER_VIRTUAL, &t, NULL);
 }
 
-static const char *profile;      /* NULL: all kinds of things at once; or "flap", "outage" */
+static const struct profile { const char *name; void (*of_seed)(struct plan *p, uint64_t seed); } profiles[] = {
+	{ "flap", flap_of_seed }, { "outage", outage_of_seed }, { "delay", delay_of_seed },
+};
+static const struct profile *profile; /* NULL: all kinds of things at once */
+
+static bool choose_profile(const char *name)
+{
+	for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)
+		if (!strcmp(profiles[i].name, name))
+			profile = &profiles[i];
+	return profile;
+}
 
 static void say_failed(uint64_t seed, const char *why)
 {
 	printf("seed %llu: %s\n    replay: make sim SEED=%llu TRACE=1%s%s\n", (unsigned long long)seed, why, (unsigned long long)seed,
-	       profile ? " PROFILE=" : "", profile ? profile : "");
+	       profile ? " PROFILE=" : "", profile ? profile->name : "");
 	fflush(stdout);
 }
 
@@ -58,10 +69,7 @@ static bool run_seed(uint64_t seed, FILE *trace, bool quiet)
 	static struct plan plan;
 	struct result r;
 
-	if (profile)
-		(strcmp(profile, "flap") ? outage_of_seed : flap_of_seed)(&plan, seed);
-	else
-		plan_of_seed(&plan, seed);
+	(profile ? profile->of_seed : plan_of_seed)(&plan, seed);
 	world_run(&plan, seed, trace, &r);
 	if (r.failed)
 		say_failed(seed, r.failure);
@@ -210,7 +218,12 @@ int main(int argc, char **argv)
 		case 'c': scenarios = true;    break;
 		case 'g': grid = true;         break;
 		case 'y': stories = true;      break;
-		case 'p': profile = optarg;    break;
+		case 'p':
+			if (!choose_profile(optarg)) {
+				fprintf(stderr, "sim: no profile %s: there are flap, outage and delay\n", optarg);
+				return 2;
+			}
+			break;
 		case 'o': only = optarg;       break;
 		case 'S': scheduler = optarg;  break;
 		case 'C': congestion = optarg; break;
@@ -220,10 +233,6 @@ int main(int argc, char **argv)
 		return stories_run(only, trace) != 0;
 	if (grid)
 		return grid_run() != 0;
-	if (profile && strcmp(profile, "flap") && strcmp(profile, "outage")) {
-		fprintf(stderr, "sim: no profile %s: there are flap and outage\n", profile);
-		return 2;
-	}
 	if (scenarios)
 		return scenarios_run(only, scheduler, congestion, trace) != 0;
 	if (seed) {

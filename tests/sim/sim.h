@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "tests/sim/delay.h"
 #include "tests/sim/flap.h"
 #include "tests/sim/outage.h"
 #include "tests/sim/link.h"
@@ -135,6 +136,7 @@ struct world {
 	unsigned outage_count[CLIENTS_MAX];
 	usec_t last_segment_us;
 	bool healed;
+	struct delays delays[2]; /* of the first stream: from the client, to it */
 	usec_t checked_us;       /* when stalls were last looked for */
 	uint64_t steps;
 	uint64_t delivered_bytes, delivered_of[CLIENTS_MAX];

@@ -422,6 +422,11 @@ static void check_stream_at_end(struct world *w, struct stream *s, struct result
 		out->clean++;
 	if (s->client.born_us < w->plan->outage_us && s->client.dead_us > w->plan->ends_us)
 		world_fail(w, "stream %u lived on without a path until %llu ms", s->number, (unsigned long long)(s->client.dead_us / 1000));
+	for (unsigned i = 0; i < 2; i++)
+		if (w->delays[i].worst_us > w->plan->delay_most_us)
+			world_fail(w, "a message %s the client took %llu ms, until %llu ms; %llu ms is the most it may", i ? "to" : "from",
+				   (unsigned long long)w->delays[i].worst_us / 1000, (unsigned long long)w->delays[i].worst_at_us / 1000,
+				   (unsigned long long)w->plan->delay_most_us / 1000);
 	if (w->failed || !must_be_clean(w, s))
 		return;
 	if (s->client.death == DEATH_FAILED) {

@@ -340,11 +340,16 @@ enum backup_mode conn_sub_mode(const struct sub *s)
 	return backup_mode_of(s->backup_local, s->backup_remote, conn_sub_avoid(s));
 }
 
-bool conn_sub_avoid(const struct sub *s)
+bool conn_sub_silent(const struct sub *s)
 {
 	const struct path *p = engine_path(s->conn->engine, s->path);
 
-	return s->stale || s->backup.cause != CAUSE_NONE || !p || p->state != PATH_UP;
+	return s->stale || !p || p->state != PATH_UP;
+}
+
+bool conn_sub_avoid(const struct sub *s)
+{
+	return s->backup.cause != CAUSE_NONE || conn_sub_silent(s);
 }
 
 bool conn_has_living_sub(const struct conn *c)

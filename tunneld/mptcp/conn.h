@@ -268,6 +268,7 @@ void conn_sub_path(struct sub *s, path_id path); /* binds it to a path */
 bool conn_sub_usable(const struct sub *s);       /* may carry new data at all */
 enum backup_mode conn_sub_mode(const struct sub *s);
 bool conn_sub_avoid(const struct sub *s);        /* but not while another may */
+bool conn_sub_silent(const struct sub *s);       /* it does not answer at all, of those one avoids */
 bool conn_has_living_sub(const struct conn *c);
 void conn_check(const struct conn *c);
 /* Room for writes; see engine_room(). */

@@ -201,9 +201,13 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 /* What the scheduler sees: of[i] is who v->sub[i] is. */
 struct choice { struct sched_candidate cand[CONN_SUBFLOWS_MAX]; struct sub *of[CONN_SUBFLOWS_MAX]; struct sched_view v; };
 
-/* Lower is better: a backup goes before a subflow that underperforms. */
+enum { MODE_SILENT = MODE_UNDERPERFORMING + 1 };
+
+/* Lower is better: a backup goes before a subflow that underperforms, and that before one that does not answer at all. */
 static unsigned mode_of(const struct sched_candidate *s)
 {
+	if (s->silent)
+		return MODE_SILENT;
 	return s->avoid ? MODE_UNDERPERFORMING : s->backup ? MODE_BACKUP : MODE_PRIMARY;
 }
 
@@ -224,9 +228,9 @@ static void only_one(struct conn *c, struct choice *ch)
 			best_mode = mode_of(&cand[i]);
 	}
 	/* A copy of what hangs on a good one does not go on a bad one. */
-	for (unsigned i = 0; best_mode == MODE_UNDERPERFORMING && better_lives && i < count; i++)
+	for (unsigned i = 0; best_mode >= MODE_UNDERPERFORMING && better_lives && i < count; i++)
 		cand[i].excluded = true;
-	if (best_mode == MODE_UNDERPERFORMING && better_lives)
+	if (best_mode >= MODE_UNDERPERFORMING && better_lives)
 		return;
 	if (best_mode == MODE_PRIMARY || best_mode == ~0u)
 		return;
@@ -272,7 +276,7 @@ static void choices(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t w
 		out->of[v->count] = s;
 		out->cand[v->count++] = (struct sched_candidate){
 			.srtt_us = s->sf.rtt.srtt_us, .rate = subflow_rate(&s->sf), .in_flight = in_flight, .sendable = sendable,
-			.backup = s->backup_local || s->backup_remote, .avoid = conn_sub_avoid(s),
+			.backup = s->backup_local || s->backup_remote, .avoid = conn_sub_avoid(s), .silent = conn_sub_silent(s),
 			.score = c->sub_count > 1 ? conn_sub_score(s, now_us).total : 0,
 			.excluded = s->id == not_on || sent_map_reserve(&s->sent) != ERR_OK,
 		};

@@ -37,10 +37,15 @@ void conn_reinject_add(struct conn *c, struct dsn start, struct dsn end, uint32_
 bool conn_another_usable(const struct sub *s)
 {
 	const struct conn *c = s->conn;
+	bool silent = conn_sub_silent(s);
 
-	for (uint8_t i = 0; i < c->sub_count; i++)
-		if (c->subs[i] != s && conn_sub_usable(c->subs[i]) && !conn_sub_avoid(c->subs[i]))
+	for (uint8_t i = 0; i < c->sub_count; i++) {
+		const struct sub *other = c->subs[i];
+
+		/* One that underperforms, too, is better than one that does not answer at all. */
+		if (other != s && conn_sub_usable(other) && (silent ? !conn_sub_silent(other) : !conn_sub_avoid(other)))
 			return true;
+	}
 	return false;
 }
 

@@ -6,7 +6,7 @@
 /* Lower is better: a backup goes before a subflow that does not answer, RFC 8684 3.3.8. */
 static unsigned rank(const struct sched_candidate *s)
 {
-	return (s->avoid ? 2u : 0u) + (s->backup ? 1u : 0u);
+	return (s->avoid ? 2u : 0u) + (s->backup ? 1u : 0u) + (s->silent ? 4u : 0u);
 }
 
 static usec_t rtt_of(const struct sched_candidate *s)

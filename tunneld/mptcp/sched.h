@@ -17,7 +17,8 @@ struct sched_candidate {
 	uint32_t in_flight;       /* bytes */
 	uint32_t sendable;        /* bytes it would take now; 0: full, or paced */
 	bool backup;              /* only while nothing else lives, RFC 8684 3.3.8 */
-	bool avoid;               /* stale, or its path does not answer: only while nothing else lives */
+	bool avoid;               /* it underperforms: only while nothing else lives */
+	bool silent;              /* stale, or its path does not answer: then avoid is true, too, and others that underperform go before */
 	double score;             /* backup.h: less is better; for ties */
 	bool excluded;            /* not for these bytes (they are in flight on it already) */
 };

@@ -132,7 +132,8 @@ void subflow_arm_tlp(struct subflow *sf, usec_t now_us)
 
 /*
  * Each segment sent puts the tail loss probe off; in a stream of small messages it would come with the timeout. Silence is
- * counted from the oldest that is on its way, and is none while anything is being acknowledged.
+ * counted from the oldest that is on its way, and is none while anything is being acknowledged. After a timeout, too: one answer
+ * there makes others believe in the subflow, and the next timeout is far.
  */
 void subflow_arm_silence(struct subflow *sf)
 {
@@ -140,7 +141,7 @@ void subflow_arm_silence(struct subflow *sf)
 	usec_t wait;
 
 	sf->silence_deadline_us = USEC_NEVER;
-	if (!sf->sack_ok || sf->in_rto_recovery || b->oldest == BOARD_NONE || !sf->rtt.srtt_us || sf->state == SF_SYN_RECEIVED)
+	if (!sf->sack_ok || b->oldest == BOARD_NONE || !sf->rtt.srtt_us || sf->state == SF_SYN_RECEIVED)
 		return;
 	wait = usec_max(2 * sf->rtt.srtt_us, sf->rtt.srtt_us + 4 * sf->rtt.rttvar_us) + sf->config.delayed_ack_us + PROBE_SLACK_US;
 	sf->silence_deadline_us = usec_max(board_at(b, b->oldest)->sent_us + wait,

@@ -90,7 +90,7 @@ void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 		sf->silence_deadline_us = USEC_NEVER; /* until something is acknowledged */
 		f->silent = true;
 		/* RFC 8985 7.3's probe, now: the answer to it is not delayed. */
-		sf->probe_due |= sf->sack_ok && !sf->tlp_out && !sf->board.lost_segs && !sf->in_recovery;
+		sf->probe_due |= sf->sack_ok && !sf->tlp_out && !sf->board.lost_segs && !sf->in_recovery && !sf->in_rto_recovery;
 	}
 	if (sf->persist_deadline_us <= now_us) {
 		sf->window_probe_due = sf->window_probe_byte = true;

@@ -98,6 +98,20 @@ static void test_backups_and_the_silent_wait_for_their_turn(void)
 	}
 }
 
+static void test_who_is_slow_goes_before_who_is_silent(void)
+{
+	struct sched_candidate subs[] = {
+		{ .srtt_us = 10 * MS, .sendable = 10 * KB, .avoid = true, .silent = true },
+		{ .srtt_us = 90 * MS, .sendable = 10 * KB, .avoid = true, .backup = true },
+	};
+	struct sched_view v = { .sub = subs, .count = 2, .queued = 1000, .window = 1000 };
+
+	CU_ASSERT_EQUAL(sched_minrtt.pick(&v), 1);
+	CU_ASSERT_FALSE(sched_eligible(&v, 0));
+	subs[1].silent = true;
+	CU_ASSERT_EQUAL(sched_minrtt.pick(&v), 0);
+}
+
 static void test_names(void)
 {
 	CU_ASSERT_PTR_EQUAL(sched_by_name(NULL), &sched_ecf);
@@ -110,4 +124,5 @@ static void test_names(void)
 
 UNIT_MAIN("sched", T(test_the_fastest_with_room_is_taken),
 	  T(test_ecf_uses_both_for_a_long_queue_and_waits_with_a_short_tail), T(test_all_that_are_quicker_count_together),
-	  T(test_a_slow_path_does_not_eat_the_window_of_a_fast_one), T(test_backups_and_the_silent_wait_for_their_turn), T(test_names))
+	  T(test_a_slow_path_does_not_eat_the_window_of_a_fast_one), T(test_backups_and_the_silent_wait_for_their_turn),
+	  T(test_who_is_slow_goes_before_who_is_silent), T(test_names))
