@@ -176,6 +176,6 @@ coverage:
 # The engine as a shared object for packetdrill (tests/packetdrill/README.md). A test tool: nothing links or installs it.
 .PHONY: packetdrill-so
 packetdrill-so: $(B)/packetdrill-plait.so
-$(B)/packetdrill-plait.so: tests/packetdrill/so.c tests/packetdrill/packets.c $(foreach f,tunneld/mptcp tunneld/tcp tunneld/wire common,$(wildcard $(f)/*.c))
+$(B)/packetdrill-plait.so: tests/packetdrill/so.c tests/packetdrill/packets.c tests/packetdrill/alg.c $(foreach f,tunneld/mptcp tunneld/tcp tunneld/wire common,$(wildcard $(f)/*.c))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fPIC -shared -fvisibility=hidden $(LDFLAGS) -o $@ $^ -lsodium -lpthread -lm

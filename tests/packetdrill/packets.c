@@ -113,8 +113,58 @@ static void translate_window(uint8_t *tcp, size_t header, bool syn)
 	}
 }
 
+static size_t mptcp_at(const uint8_t *options, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && options[i] != TCP_KIND_EOL && options[i] != TCP_KIND_MPTCP) {
+		if (options[i] != TCP_KIND_NOP && (i + 1 >= len || options[i + 1] < 2))
+			return len;
+		i += options[i] == TCP_KIND_NOP ? 1 : options[i + 1];
+	}
+	return i < len && options[i] == TCP_KIND_MPTCP && i + 1 < len ? i : len;
+}
+
+/* A socket of IPPROTO_TCP offers no MPTCP; the engine always does. Its option stands last, and has whole words. */
+static size_t without_mptcp(uint8_t *tcp, size_t len)
+{
+	size_t header = (size_t)(tcp[12] >> 4) * 4, at = 20 + mptcp_at(tcp + 20, header - 20);
+
+	if (at == header)
+		return len;
+	memmove(tcp + at, tcp + header, len - header);
+	tcp[12] = (uint8_t)(at / 4 << 4);
+	return len - (header - at);
+}
+
+/*
+ * The engine answers a third ACK with a DSS, so that the other side may join at once; Linux does not, and no script expects it.
+ * True: this is that ACK.
+ */
+static bool fourth_packet(const uint8_t *tcp, size_t len, path_id path)
+{
+	static struct { bool owed; path_id path; uint16_t remote_port; uint32_t seq, ack; } last;
+	size_t header = (size_t)(tcp[12] >> 4) * 4, at = 20 + mptcp_at(tcp + 20, header - 20);
+	bool mptcp = at + 2 < header, ours = last.owed && last.path == path && last.remote_port == be_get16(tcp + 2);
+
+	if (tcp[13] == (TCP_SYN | TCP_ACK)) {
+		last.owed = mptcp && tcp[at + 2] >> 4 == MP_CAPABLE;
+		last.path = path;
+		last.remote_port = be_get16(tcp + 2);
+		last.seq = be_get32(tcp + 4) + 1;
+		last.ack = be_get32(tcp + 8);
+		return false;
+	}
+	if (!ours)
+		return false;
+	last.owed = false;
+	return len == header && tcp[13] == TCP_ACK && be_get32(tcp + 4) == last.seq && be_get32(tcp + 8) == last.ack && mptcp &&
+	       tcp[at + 2] >> 4 == DSS;
+}
+
 static void packet_out(const struct action *a)
 {
+	const struct sock *s = sock_of_conn(a->conn);
 	const struct addr *local = &so.paths[a->send.path], *remote = a->send.remote;
 	size_t ip_len = local->family == 6 ? 40 : 20, options, len = a->send.len + 8;
 	const uint8_t *seg = a->send.bytes;
@@ -124,9 +174,7 @@ static void packet_out(const struct action *a)
 
 	if (so.out_count == PACKETS || ip_len + len > PACKET_MAX || !(p = calloc(1, sizeof *p)))
 		return;
-	so.out[so.out_count++] = p;
 	p->at = (long long)(START_US + so.now);
-	p->len = ip_len + len;
 	ip = p->bytes;
 	tcp = ip + ip_len;
 	be_put16(tcp, a->send.local_port);
@@ -136,6 +184,14 @@ static void packet_out(const struct action *a)
 	memcpy(tcp + 20, seg + 12, a->send.len - 12);
 	options = (size_t)(tcp[12] >> 4) * 4;
 	translate_window(tcp, options, tcp[13] & TCP_SYN);
+	if (fourth_packet(tcp, len, a->send.path)) {
+		free(p);
+		return;
+	}
+	if (s && s->protocol != MPTCP && tcp[13] & TCP_SYN)
+		len = without_mptcp(tcp, len);
+	so.out[so.out_count++] = p;
+	p->len = ip_len + len;
 	if (ip_len == 20) {
 		ip[0] = 0x45;
 		be_put16(ip + 2, (uint16_t)p->len);
@@ -158,12 +214,12 @@ static void packet_out(const struct action *a)
 	be_put16(tcp + 16, (uint16_t)~sum_of(tcp, len, sum + IPPROTO_TCP + (uint32_t)len));
 }
 
-static bool listening_on(uint16_t port)
+static const struct sock *listening_on(uint16_t port)
 {
 	for (int i = 0; i < SOCKETS; i++)
 		if (so.socks[i].fd && so.socks[i].listening && so.socks[i].local.port == port)
-			return true;
-	return false;
+			return &so.socks[i];
+	return NULL;
 }
 
 static void dialled(const struct action *a)
@@ -235,6 +291,7 @@ int so_netdev_send(void *u, const void *buf, size_t count)
 	struct event ev = { .kind = EV_SEGMENT };
 	struct addr local = { 0 }, remote = { 0 };
 	size_t ip_len, len;
+	const struct sock *listener;
 	uint8_t seg[PACKET_MAX];
 
 	(void)u;
@@ -253,11 +310,18 @@ int so_netdev_send(void *u, const void *buf, size_t count)
 	memcpy(seg + 4, tcp + 4, 8);
 	memcpy(seg + 12, tcp + 20, len - 20);
 	pthread_mutex_lock(&so.lock);
+	listener = listening_on(be_get16(tcp + 2));
+	if (listener && listener->protocol != MPTCP && seg[1] & TCP_SYN) {
+		size_t header = (size_t)(seg[0] >> 4) * 4 - 8, at = 12 + mptcp_at(seg + 12, header - 12);
+
+		for (size_t end = at < header ? at + seg[at + 1] : at; at < end && at < header; at++)
+			seg[at] = TCP_KIND_NOP;
+	}
 	ev.segment.path = path_of(&local);
 	ev.segment.bytes = seg;
 	ev.segment.len = len - 8;
 	ev.segment.local_port = be_get16(tcp + 2);
-	ev.segment.listening = listening_on(ev.segment.local_port);
+	ev.segment.listening = listener;
 	ev.segment.remote = remote;
 	(void)!engine_input(so.e, &ev, START_US + so.now);
 	pump();

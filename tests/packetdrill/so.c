@@ -155,7 +155,9 @@ static ssize_t receive(int fd, void *buf, size_t count, int flags)
 
 	pthread_mutex_lock(&so.lock);
 	s = sock_of(fd);
-	while (s && !(n = engine_readable(so.e, s->conn, &bytes)) && !s->eof && !s->error && !s->nonblock && !(flags & MSG_DONTWAIT))
+	if (s && !s->conn && !s->error)
+		error = ENOTCONN;
+	while (s && !error && count && !(n = engine_readable(so.e, s->conn, &bytes)) && !s->eof && !s->error && !s->nonblock && !(flags & MSG_DONTWAIT))
 		pthread_cond_wait(&so.changed, &so.lock);
 	while (s && got < count && (n = engine_readable(so.e, s->conn, &bytes))) {
 		n = n < count - got ? n : count - got;
@@ -173,7 +175,7 @@ static ssize_t receive(int fd, void *buf, size_t count, int flags)
 		error = EBADF;
 	else if (!got && s->error)
 		error = s->error, s->error = 0, s->eof = true;
-	else if (!got && !s->eof)
+	else if (!got && !s->eof && !error && count)
 		error = EAGAIN;
 	pthread_mutex_unlock(&so.lock);
 	return error ? fails(error) : (ssize_t)got;
@@ -187,6 +189,12 @@ static ssize_t transmit(int fd, const void *buf, size_t count)
 	int error = 0;
 
 	pthread_mutex_lock(&so.lock);
+	while ((s = sock_of(fd)) && s->connecting && !s->nonblock)
+		pthread_cond_wait(&so.changed, &so.lock);
+	if (s && s->connecting)
+		error = EAGAIN;
+	else if (s && s->error)
+		error = s->error, s->error = 0;
 	while ((s = sock_of(fd)) && sent < count && !error) {
 		ev.write.conn = s->conn;
 		ev.write.bytes = (const uint8_t *)buf + sent;
@@ -318,6 +326,8 @@ static int so_shutdown(void *u, int fd, int how)
 	(void)u;
 	pthread_mutex_lock(&so.lock);
 	s = sock_of(fd);
+	if (s && how != SHUT_WR)
+		s->eof = true; /* what came before may still be read */
 	if (s && how != SHUT_RD) {
 		s->shut = true;
 		ev.conn = s->conn;
@@ -338,7 +348,7 @@ static int so_close(void *u, int fd)
 	s = sock_of(fd);
 	if (s && s->conn) {
 		/* As the kernel does: unread data, or SO_LINGER 0, is an abrupt end. */
-		bool abrupt = s->linger0 || engine_readable(so.e, s->conn, &bytes);
+		bool abrupt = s->linger0 || s->connecting || engine_readable(so.e, s->conn, &bytes);
 		struct event ev = { .kind = abrupt ? EV_ABORT : EV_SHUTDOWN, .conn = s->conn };
 
 		(void)!engine_input(so.e, &ev, START_US + so.now);

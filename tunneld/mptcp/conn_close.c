@@ -15,6 +15,11 @@ static void reset_sub(struct sub *s, bool fast)
 
 	if (s->sf.state == SF_CLOSED || s->sf.state == SF_TIME_WAIT)
 		return;
+	/* RFC 9293 3.10.5: nothing for a SYN that was not answered; its answer will be. A gateway is to stop dialling, though. */
+	if (s->sf.state == SF_SYN_SENT && c->engine->config.form == SEGMENT_PLAIN) {
+		subflow_close_now(&s->sf);
+		return;
+	}
 	if (fast)
 		count(c->engine->counters, CNT_MPFastcloseTx);
 	conn_sub_rst_with(s, s->path, REASON_UNSPECIFIED, false, fast ? &fc : NULL);

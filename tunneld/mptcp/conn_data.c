@@ -337,6 +337,7 @@ enum map_verdict conn_mapping_declared(struct sub *s, const struct segment *seg,
 		uint32_t token;
 
 		/* RFC 8684 3.1: MP_CAPABLE with a length stands for the mapping of the first data. */
+		c->peer_dsn64 = c->engine->config.form == SEGMENT_PLAIN; /* it names no width; Linux takes it for the long one */
 		token_of_key(c->remote_key, &token, &first);
 		has_checksum = mpc->capable.has_checksum;
 		value = mpc->capable.checksum;
