@@ -79,6 +79,7 @@ void conn_free(struct conn *c)
 	while (c->sub_count)
 		conn_sub_free(c->subs[c->sub_count - 1]);
 	conn_facts_down(c);
+	c->engine->writers -= c->writes;
 	send_queue_close(&c->queue, pool);
 	reorder_close(&c->reorder, pool);
 	free(c->reinjects);

@@ -183,6 +183,7 @@ struct conn {
 	uint32_t reinject_count, reinject_room;
 	struct dsn opportunistic;  /* snd_una for which the window-limited reinjection was done */
 	usec_t room_us;            /* the pool had no page for a write: looked at again then */
+	bool writes;               /* counted in engine->writers: holds pages to be sent, or wants one */
 	bool short_write;          /* the host was told less room than it wanted: TELL_ROOM when there is some */
 
 	/* receiving side, B.1.3 */

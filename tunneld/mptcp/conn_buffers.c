@@ -5,14 +5,25 @@
  * its limits are.
  *
  * Nobody's limit is above a quarter of what is still free (the dynamic thresholds of Choudhury and Hahne, of shared-memory
- * switches): one alone may have a fifth of the pool; a thousand settle at the same small part each, and some of it is always
- * free for who comes next. Limits that are each connection's own matter leave all of the pool to those who came first.
+ * switches): one alone may have a fifth of the pool. Limits that are each connection's own matter leave all of the pool to those who
+ * came first. Where many write, a quarter of what is free is more than anybody's part, and pages are gone before those who
+ * have none get one: there each may have an equal part of seven eighths, and less as the last eighth goes, down to a page. So
+ * who has more than his part waits until he has not, and what he gives back goes to who has less.
  */
 #include "tunneld/mptcp/conn_internal.h"
 
 #include "tunneld/mptcp/engine_state.h"
 
 enum { ROUND_MIN_US = 5000, /* shortest round of autotuning: a timer's grain is not a measure */ SLACK = 64 * 1024 };
+
+/* Of max bytes of the pool, where there are several writers: with what their last pages leave over. */
+static uint64_t part(const struct engine *e, uint64_t max)
+{
+	uint64_t part = max / 8 * 7 / (e->writers ? e->writers : 1), free_bytes = e->pool.used_bytes < max ? max - e->pool.used_bytes : 0;
+
+	part = part > 3 * PAGE_SIZE_BYTES ? part - 2 * PAGE_SIZE_BYTES : PAGE_SIZE_BYTES;
+	return free_bytes >= max / 8 ? part : (uint64_t)((double)part * (double)free_bytes / (double)(max / 8));
+}
 
 /* Of max bytes of the pool; a page is the least, so that everybody moves. */
 static uint64_t share(const struct engine *e, uint64_t max)
@@ -26,8 +37,26 @@ static uint64_t share(const struct engine *e, uint64_t max)
 }
 
 /* Writers leave a quarter to what arrives. */
-static uint64_t send_share(const struct engine *e) { return share(e, e->pool.max_bytes / 4 * 3); }
+static uint64_t send_share(const struct engine *e)
+{
+	uint64_t max = e->pool.max_bytes / 4 * 3, most = share(e, max), equal = part(e, max);
+
+	if (equal >= most)
+		return most;
+	return equal > PAGE_SIZE_BYTES ? equal : PAGE_SIZE_BYTES;
+}
+
 static uint64_t receive_share(const struct engine *e) { return share(e, e->pool.max_bytes); }
+
+void conn_writer_note(struct conn *c)
+{
+	bool writes = c->queue.pages.pages || c->short_write;
+
+	if (writes == c->writes)
+		return;
+	c->writes = writes;
+	c->engine->writers += writes ? 1u : -1u;
+}
 
 static uint64_t clamped(uint64_t want, uint64_t most)
 {
@@ -51,7 +80,8 @@ void conn_tune_send(struct conn *c)
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct subflow *sf = &c->subs[i]->sf;
 
-		cwnd += sf->cc.cwnd;
+		/* Of a path that is shared out it gets its part, whatever its window would allow. */
+		cwnd += sf->fair_cwnd && 4 * (uint64_t)sf->fair_cwnd < sf->cc.cwnd ? 4 * (uint64_t)sf->fair_cwnd : sf->cc.cwnd;
 		rate += subflow_rate(sf);
 		if (conn_sub_usable(c->subs[i]) && !conn_sub_avoid(c->subs[i]))
 			longest = usec_max(longest, sf->rtt.srtt_us);

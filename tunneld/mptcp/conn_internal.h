@@ -81,6 +81,7 @@ void conn_option_data_ack(const struct sub *s, struct segment *seg);
 
 /* --- conn_buffers.c --- */
 void conn_tune_send(struct conn *c);                  /* the peer acknowledged data */
+void conn_writer_note(struct conn *c);                /* whether it is one of those who share the pool */
 uint64_t conn_send_limit(const struct conn *c);       /* bytes its send queue may hold now, by its paths and by the pool */
 void conn_tune_receive(struct conn *c, usec_t now_us); /* the application took some */
 

@@ -603,6 +603,7 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 			continue;
 		}
 		conn_facts_look(c);
+		conn_writer_note(c);
 		engine_ready_pop(e);
 		/* It may make this one ready again, or others. */
 		for (uint8_t i = 0; i < c->sub_count; i++) {

@@ -2,6 +2,7 @@
 /* A connection's bytes between the host and its two queues: copied, or written and read where they lie. */
 #include "tunneld/mptcp/engine.h"
 
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 
 #include <assert.h>
@@ -72,6 +73,7 @@ unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, u
 	}
 	if (!n) {
 		c->short_write = true;
+		conn_writer_note(c);
 		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
 		engine_deadline_at(c, c->room_us); /* this is a question, not an event after which it would be set */
 	}

@@ -99,6 +99,7 @@ struct engine {
 	const struct sched_ops *sched;
 	struct counters *counters, own_counters;
 	struct page_pool pool;
+	uint32_t writers;         /* connections with pages to be sent, or in want of one */
 
 	uint8_t seed[32];
 	uint64_t chance_counter;

@@ -48,11 +48,16 @@ static uint64_t limit_of(const struct path_share *p, unsigned row)
 	return limit > LIMIT_LEAST ? limit : LIMIT_LEAST;
 }
 
-/* What the next in the row may send before the others have theirs: a long one makes long batches of datagrams. */
-static uint32_t turn_of(const struct path_share *p)
+/*
+ * What the next in the row may send before the others have theirs: a long one makes long batches of datagrams. Not all that it holds, or
+ * it would have nothing for its turn on another path, and those who happen to have theirs well apart would get twice as much.
+ */
+static uint32_t turn_of(const struct path_share *p, const struct sub *s)
 {
-	uint64_t turn = enough_of(p) / TURNS;
+	uint64_t turn = enough_of(p) / TURNS, quarter = conn_send_limit(s->conn) / 4;
 
+	if (turn > quarter)
+		turn = quarter;
 	return turn < TURN_LEAST ? TURN_LEAST : turn > TURN_MOST ? TURN_MOST : (uint32_t)turn;
 }
 
@@ -70,6 +75,7 @@ static void row_leave(struct path_share *p, struct sub *s)
 	}
 	p->granted -= s->share.grant;
 	s->share.grant = 0;
+	subflow_turn(&s->sf, 0);
 }
 
 static void row_join(struct path_share *p, struct sub *s, unsigned row)
@@ -93,8 +99,9 @@ static void rows_serve(struct path_share *p)
 			if (s->share.passed_us == s->conn->engine->now_us)
 				break;
 			row_leave(p, s);
-			s->share.grant = s->share.turn = shared(p) ? turn_of(p) : TURN_LEAST;
+			s->share.grant = s->share.turn = shared(p) ? turn_of(p, s) : TURN_LEAST;
 			p->granted += s->share.grant;
+			subflow_turn(&s->sf, s->share.grant);
 			engine_ready(s->conn);
 		}
 }
@@ -159,6 +166,7 @@ void path_share_sent(struct sub *s, uint32_t bytes)
 		return;
 	s->share.grant -= used;
 	path->share.granted -= used;
+	subflow_turn(&s->sf, s->share.grant);
 	path_share_note(s, s->conn->engine->now_us);
 }
 
@@ -181,10 +189,14 @@ void path_share_note(struct sub *s, usec_t now_us)
 		s->share.delivered = s->sf.delivered;
 		learn(p, s, now_us);
 	}
-	if (shared(p))
-		subflow_fair_share(&s->sf, (uint32_t)(enough_of(p) / p->busy), rate_of(p) / p->busy);
-	else
+	if (shared(p)) {
+		uint64_t part = enough_of(p) / p->busy, turn = turn_of(p, s);
+
+		/* Its window does not cut its turn short: what is out in all is bounded by the path's limit. */
+		subflow_fair_share(&s->sf, (uint32_t)(part > turn ? part : turn), rate_of(p) / p->busy);
+	} else {
 		subflow_fair_share(&s->sf, 0, 0);
+	}
 	if (!less)
 		return;
 	/* What it had too much of has arrived. */
@@ -214,6 +226,7 @@ void path_share_done(struct sub *s)
 		s->share.passed_us = s->conn->engine->now_us;
 	path->share.granted -= s->share.grant;
 	s->share.grant = 0;
+	subflow_turn(&s->sf, 0);
 	rows_serve(&path->share);
 }
 

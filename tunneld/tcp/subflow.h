@@ -165,6 +165,7 @@ struct subflow {
 	uint64_t delivered;            /* bytes the peer has in all, SACKed ones included */
 	uint32_t fair_cwnd;            /* see subflow_fair_share() */
 	uint64_t fair_rate;
+	uint32_t turn;                 /* see subflow_turn() */
 	usec_t delivered_us, first_sent_us; /* when the newest delivered one arrived, and when it was sent */
 	uint64_t app_limited_until;    /* `delivered` of the last segment that went while there was too little to send; 0: none */
 	uint64_t lost_total;           /* bytes that RACK or SACK thought lost */
@@ -266,6 +267,11 @@ uint32_t subflow_burst(const struct subflow *sf, usec_t now_us);
  * do not have out more than the path carries.
  */
 void subflow_fair_share(struct subflow *sf, uint32_t cwnd, uint64_t rate);
+/*
+ * So many bytes may go at once, whatever the pace: others of the path waited meanwhile, so it is no burst for the path. They count for
+ * what goes after them.
+ */
+void subflow_turn(struct subflow *sf, uint32_t bytes);
 /* The owner has no more for it now, though it would take some: rate samples until then do not show the path's limit. */
 void subflow_app_limited(struct subflow *sf, usec_t now_us);
 /* Bytes a second that it carries, as far as known; 0: not known. */

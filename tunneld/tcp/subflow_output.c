@@ -203,7 +203,9 @@ static void pace(struct subflow *sf, uint32_t len, usec_t now_us)
 		sf->pace_next_us = sf->pace_clock_us + batch;
 }
 
-static bool paced_out(const struct subflow *sf, usec_t now_us) { return sf->pace_next_us > now_us; }
+void subflow_turn(struct subflow *sf, uint32_t bytes) { sf->turn = bytes; }
+
+static bool paced_out(const struct subflow *sf, usec_t now_us) { return sf->pace_next_us > now_us && !sf->turn; }
 
 /* For the rate at which it is delivered: draft-ietf-ccwg-bbr 4.1.2.2. */
 static void stamp(struct subflow *sf, struct sent *s, bool first, usec_t now_us)

@@ -97,4 +97,28 @@ static void test_the_first_leaves_room_for_the_last(void)
 	stop(&n);
 }
 
-UNIT_MAIN("conn_buffers", T(test_who_found_no_page_is_told_when_there_is_one), T(test_the_first_leaves_room_for_the_last))
+/* All of them are known to write, each by one byte: then nobody takes more than an equal part, whoever comes first. */
+static void test_many_writers_have_equal_parts(void)
+{
+	struct net n;
+	conn_id conn[FEW];
+	size_t had[FEW];
+
+	open_few(&n, conn, POOL);
+	for (int i = 0; i < FEW; i++) {
+		struct event ev = { .kind = EV_WRITE, .write = { .conn = conn[i], .bytes = (const uint8_t *)"x", .len = 1 } };
+
+		CU_ASSERT_EQUAL_FATAL(engine_input(n.side[0].e, &ev, n.now), ERR_OK);
+	}
+	(void)told_room(&n, conn[0]);
+	for (int i = 0; i < FEW; i++)
+		had[i] = fill(&n, conn[i]);
+	for (int i = 0; i < FEW; i++) {
+		CU_ASSERT_TRUE(had[i] <= POOL / 4 * 3 / FEW);
+		CU_ASSERT_TRUE(had[i] >= had[0] / 4 * 3);
+	}
+	stop(&n);
+}
+
+UNIT_MAIN("conn_buffers", T(test_many_writers_have_equal_parts),
+	  T(test_who_found_no_page_is_told_when_there_is_one), T(test_the_first_leaves_room_for_the_last))
