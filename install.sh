@@ -5,7 +5,7 @@
 #
 # usage: install.sh [--prefix DIR]     dependencies, build, install (default prefix /usr/local)
 #        install.sh --uninstall [--prefix DIR]
-#        install.sh --deps SET...      only dependencies: build run check demo lint bench system
+#        install.sh --deps SET...      only dependencies: build run check demo lint bench system apps suites
 #
 # `make deps`, `make check`, `make demo` call the last form, so that every package is named here and nowhere else.
 # Configuration in /etc/plait is made by hand (see README.md) and is never touched.
@@ -28,6 +28,7 @@ packages() {
 				mercurial ffmpeg libwww-perl ruby php-cli php-curl lua5.4 lua-socket r-base-core \
 				default-jdk-headless w3m lynx links httpie swaks s-nail apache2-utils tmux sshfs chromium \
 				firefox-esr ;;
+		suites) packages build lab; echo libpython3-testsuite cmake dpkg-dev perl libssl-dev zlib1g-dev ;;
 		*)      echo "install.sh: no such set of dependencies: $set" >&2; exit 2 ;;
 		esac
 	done

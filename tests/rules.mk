@@ -63,6 +63,17 @@ apps:
 	@$(MAKE) -s -j2 B=$(B) all lab
 	@B=$(B) tests/system/apps.sh $(MORE)
 
+# The test suites of others, natively and under the shim: CPython's as installed; libuv's, libevent's and curl's are fetched as
+# source packages and built below SUITES.
+SUITES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/plait-suites
+.PHONY: suites
+suites:
+	@./install.sh --deps suites
+	@$(MAKE) -s -j2 B=$(B) all lab
+	@tests/system/suites_build.sh $(SUITES)
+	@B=$(B) tests/system/suites.sh $(MORE)
+	@B=$(B) tests/system/suites_built.sh $(MORE) $(SUITES)
+
 bench:
 	@./install.sh --deps bench
 	@$(MAKE) -s -j2 B=$(B) all lab
