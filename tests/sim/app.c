@@ -581,8 +581,8 @@ static void check_open_result(struct end *e, enum open_result result)
 	/* The destination connected, and crashed before we knew. */
 	if ((result == OPEN_RESET || host_plain(e->host)) && e->stream->dials && e->stream->gateway[0].death == DEATH_ABORTED)
 		return;
-	/* OPEN_RESET: it was the gateway that lost patience. */
-	if ((result == OPEN_TIMED_OUT || result == OPEN_RESET) && (slow || patience_us < 15 * USEC_PER_S))
+	/* OPEN_RESET: it was the gateway that lost patience; in plain form the RST for it means "refused". */
+	if ((result == OPEN_TIMED_OUT || result == OPEN_RESET || (host_plain(e->host) && result == OPEN_REFUSED)) && (slow || patience_us < 15 * USEC_PER_S))
 		return;
 	if (w->outage_count[client] && w->outages[client][w->outage_count[client] - 1].until_us > e->born_us)
 		return;

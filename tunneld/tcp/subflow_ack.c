@@ -182,6 +182,7 @@ static void leave_recovery(struct subflow *sf)
 static void take_cumulative(struct subflow *sf, struct ssn ack, struct delivery *d, usec_t now_us)
 {
 	struct scoreboard *b = &sf->board;
+	bool again = false;
 
 	while (board_count(b)) {
 		struct sent *s = board_at(b, b->head);
@@ -190,19 +191,25 @@ static void take_cumulative(struct subflow *sf, struct ssn ack, struct delivery 
 		if (n <= 0)
 			break;
 		if ((uint32_t)n < s->len) {
-			if (!(s->flags & SENT_SACKED)) {
-				delivered_one(sf, d, s, now_us);
+			/*
+			 * Somebody has cut it, and this part may have lain there for long: before a hole that was filled just now, with
+			 * the rest of it missing. It tells no round trip, and not that its original was late.
+			 */
+			if (!(s->flags & SENT_SACKED))
 				d->acked += (uint32_t)n;
-			}
 			board_trim_head(b, (uint32_t)n);
 			break;
 		}
+		again = again || s->flags & SENT_RETRANS;
 		if (!(s->flags & SENT_SACKED)) {
 			delivered_one(sf, d, s, now_us);
 			d->acked += s->len;
 		}
 		board_pop(b);
 	}
+	/* RFC 6298 3: what is acknowledged together with a retransmission may have waited for it. */
+	if (again)
+		d->rtt_us = d->newest_us = 0;
 }
 
 static bool known_block(const struct scoreboard *b, struct sack_block *k)

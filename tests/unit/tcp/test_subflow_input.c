@@ -134,6 +134,30 @@ static void test_reordering_is_not_taken_for_loss(void)
 	CU_ASSERT_EQUAL(t.sf.retransmitted_segments, 0);
 }
 
+/* The next segment was cut on its way, and its first part waited behind the hole: what the repair acknowledges is old. */
+static void test_a_part_that_waited_behind_a_hole_tells_nothing(void)
+{
+	TALK(t);
+	usec_t srtt;
+
+	flight(&t);
+	srtt = t.sf.rtt.srtt_us;
+	while (!t.f.retransmit_timeout) {
+		talk_wait(&t);
+		while (!t.f.retransmit_timeout && talk_out(&t) != SF_WANT_NOTHING)
+			; /* the tail loss probe, lost as well */
+	}
+	CU_ASSERT_TRUE(t.sf.in_rto_recovery);
+	CU_ASSERT_EQUAL(talk_out(&t), SF_WANT_RETRANSMIT);
+	CU_ASSERT_EQUAL(talk_seq(&t), 1);
+	t.now += 10 * USEC_PER_MS;
+	talk_in(&t, TCP_ACK, 1, 1001, 0); /* segments of 900 */
+	CU_ASSERT_TRUE(t.sf.in_rto_recovery);
+	CU_ASSERT_EQUAL(t.sf.rtt.srtt_us, srtt);
+	CU_ASSERT_EQUAL(talk_out(&t), SF_WANT_RETRANSMIT);
+	CU_ASSERT_EQUAL(talk_seq(&t), 1001);
+}
+
 static void test_the_tail_is_probed_before_the_timeout(void);
 static void test_every_half_of_the_number_space_is_alike(void)
 {
@@ -328,6 +352,7 @@ UNIT_MAIN("subflow_input",
 	T(test_what_the_owner_does_not_keep_is_not_acknowledged),
 	T(test_rack_finds_a_hole_once_later_segments_are_there),
 	T(test_reordering_is_not_taken_for_loss), T(test_every_half_of_the_number_space_is_alike),
+	  T(test_a_part_that_waited_behind_a_hole_tells_nothing),
 	T(test_the_tail_is_probed_before_the_timeout),
 	T(test_a_timeout_sends_one_segment_and_backs_off),
 	T(test_a_spurious_timeout_is_undone),
