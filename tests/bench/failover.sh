@@ -3,7 +3,7 @@
 # `make bench-failover`: what a stream notices of a path that goes silent, loses packets, comes back, or of a machine that
 # loses all its interfaces; Linux MPTCP through the same links in the same run beside it. Writes the tables of
 # docs/failover.md between their markers. RUNS=10 take about 25 minutes. QUICK=1: two runs, for looking (writes nothing).
-set -u
+set -u -o pipefail
 cd "$(dirname "$0")/../.." || exit 2
 out=$(mktemp) || exit 2
 trap 'rm -f "$out"' EXIT
