@@ -395,7 +395,7 @@ void app_write(struct end *e)
 		if (w->failed)
 			return;
 		e->written += ev.write.taken;
-		if (w->plan->delay_most_us && ev.write.taken)
+		if (w->plan->delay_most_us && ev.write.taken && !e->stream->number)
 			delays_written(&w->delays[!e->client], e->written, w->now_us);
 		if (ev.write.taken)
 			progress(e);
@@ -464,7 +464,7 @@ static void check_bytes(struct end *e, const uint8_t *bytes, size_t len)
 	w->delivered_bytes += end - e->offered;
 	w->delivered_of[e->stream->plan->client] += end - e->offered;
 	e->offered = end;
-	if (w->plan->delay_most_us)
+	if (w->plan->delay_most_us && !e->stream->number)
 		delays_readable(&w->delays[e->client], end, w->now_us);
 	progress(e);
 }
@@ -612,6 +612,9 @@ void app_action(struct host *h, const struct action *act)
 		if (!e->client || e->state != END_OPENING)
 			world_fail(w, "%s: ACT_OPENED while not opening", end_name(e, name));
 		check_open_result(e, act->opened.result);
+		if (w->plan->open_most_us && w->now_us - e->born_us > w->plan->open_most_us)
+			world_fail(w, "%s: its open took %llu ms, and %llu ms is the most it may", end_name(e, name),
+				   (unsigned long long)(w->now_us - e->born_us) / 1000, (unsigned long long)w->plan->open_most_us / 1000);
 		if (act->opened.result == OPEN_OK && sets_options(e->stream) && !(e->stream->number & 4))
 			set_options(e);
 		if (act->opened.result == OPEN_OK)

@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-enum { MESSAGES = 500, GAP_MS = 20, SLACK_MS = 20, DOUBT_MS = 30, UNFIT_MS = 1000 };
+enum { OPENS = 6, MESSAGES = 500, GAP_MS = 20, SLACK_MS = 20, DOUBT_MS = 30, UNFIT_MS = 2000, RACE_LEAST_MS = 20 };
 
 void delays_written(struct delays *d, uint64_t end, usec_t now_us)
 {
@@ -47,12 +47,24 @@ static struct end_plan end_of(bool writes)
 	};
 }
 
+/* Others connect meanwhile: while the path is well, when it has just failed, and when that is known. */
+static void opens(struct plan *p, struct rnd *r, usec_t fault_us)
+{
+	for (p->streams = 1; p->streams < 1 + OPENS; p->streams++) {
+		struct stream_plan *s = &p->stream[p->streams];
+
+		*s = (struct stream_plan){ .dial = OPEN_OK, .ends = { end_of(false), end_of(false) } };
+		s->open_us = fault_us + rnd_log(r, 1000, 4 * USEC_PER_S) - 500;
+		s->ends[0].total = s->ends[1].total = rnd_range(r, 1, 2000);
+	}
+}
+
 void delay_of_seed(struct plan *p, uint64_t seed)
 {
 	struct rnd r = rnd_fork(seed, "delay", 0);
 	struct path_plan *path;
 	struct fault f = { .path = (uint8_t)rnd_below(&r, 2), .directions = rnd_percent(&r, 60) ? 3 : (uint8_t)rnd_range(&r, 1, 2) };
-	usec_t rtt_us[2], limit_us, adv_us;
+	usec_t rtt_us[2], limit_us, adv_us, race_us;
 	unsigned writers = rnd_percent(&r, 30) ? 3 : (unsigned)rnd_range(&r, 1, 2);
 	uint32_t uperf_ms;
 
@@ -90,6 +102,14 @@ void delay_of_seed(struct plan *p, uint64_t seed)
 		limit_us = (uperf_ms ? uperf_ms * USEC_PER_MS : adv_us) + usec_max(rtt_us[0], rtt_us[1]);
 	}
 	p->fault[p->faults++] = f;
+	/*
+	 * A SYN is raced after 1.25 round trips as measured, which has more in it than the way; the second one if the answer to an
+	 * older probe was still under way; where probes are answered, it is the fourth that tries another path.
+	 */
+	race_us = usec_max(rtt_us[f.path] * 3 / 2, RACE_LEAST_MS * USEC_PER_MS);
+	p->open_most_us = (f.kind == FAULT_BLACKOUT ? 3 : 15) * race_us + rtt_us[!f.path] + SLACK_MS * USEC_PER_MS;
+	if (rnd_percent(&r, 50))
+		opens(p, &r, f.at_us);
 	p->heal_us = 30 * USEC_PER_S;
 	p->delay_most_us = limit_us + SLACK_MS * USEC_PER_MS;
 	/* With a limit that no path keeps all underperform, and the score has to tell the bad one from the good one. */

@@ -5,7 +5,8 @@
  * time they are written to when they can be read (docs/failover.md):
  *  - silence: two round trips of the bad path and 30 ms until it is doubted, and once through the good one;
  *  - loss: the limit for an underperforming subflow (UPERF_TIMEOUT), and one round trip;
- *  - a second more if that limit is too small for the good path, too.
+ *  - connect(): 1.25 round trips of the bad path, 3.75 where a probe is answered late, and one of the good;
+ *  - two seconds more for a message if that limit is too small for the good path, too.
  */
 #ifndef PLAIT_SIM_DELAY_H
 #define PLAIT_SIM_DELAY_H

@@ -330,7 +330,7 @@ void host_receive(struct host *h, struct packet *p)
 			tell_path(h, id, false);
 		}
 	}
-	if (p->kind != PACKET_SEGMENT && v->known) {
+	if (p->kind == PACKET_PROBE_REPLY && v->known) {
 		struct event heard = { .kind = EV_HEARD, .heard = { .path = id } };
 
 		(void)!host_event(h, &heard);

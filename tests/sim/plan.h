@@ -80,6 +80,7 @@ struct plan {
 	bool watch_modes;        /* flap.h */
 	bool must_complete;      /* every stream opens and ends clean */
 	usec_t delay_most_us;    /* delay.h: of the first stream's messages; 0: not looked at */
+	usec_t open_most_us;     /* delay.h: from connect() to its success, of every stream; 0: not looked at */
 	usec_t outage_us, ends_us; /* what a client had open at the former has ended by the latter; 0: nothing of the kind */
 	uint32_t check_every;    /* engine_check() after so many steps */
 };

@@ -247,9 +247,6 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	}
 	c->dialling = true;
 	c->tell = TELL_DIAL;
-	/* The answer waits for the destination. Until then this tells that its SYN came, and need not be raced. */
-	if (convert)
-		engine_probe(e, path, now_us);
 	engine_ready(c);
 }
 

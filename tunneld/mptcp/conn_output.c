@@ -156,9 +156,11 @@ static void race(struct sub *s, const struct segment *seg, usec_t now_us)
 		return;
 	if (!s->syn_sent++) {
 		s->syn_us = now_us;
+		if (s->conn->engine->config.form == SEGMENT_SEALED)
+			engine_probe(s->conn->engine, s->path, now_us);
 		return;
 	}
-	/* Its peer has been heard there since: it is the destination that takes its time, or this one SYN that was lost. */
+	/* A probe was answered there since: it is the destination that takes its time, or this one SYN that was lost. */
 	if (p && s->syn_sent <= SYNS_WHERE_HEARD && p->heard_us >= s->syn_us)
 		return;
 	if (pm_race(s))

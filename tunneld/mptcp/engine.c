@@ -295,7 +295,9 @@ static enum err segment_event(struct engine *e, const struct event *ev, usec_t n
 		count(e->counters, err == ERR_TRUNCATED ? CNT_SegmentTruncated : CNT_SegmentMalformed);
 		return err;
 	}
-	p->heard_us = now_us;
+	/* Where there are probes only their answers count: what else the peer sends says nothing of our direction. */
+	if (e->config.form == SEGMENT_PLAIN)
+		p->heard_us = now_us;
 	if (seg.ignored)
 		count_n(e->counters, CNT_OptionIgnored, seg.ignored);
 	s = engine_sub_find(e, engine_space(e, ev->segment.path), seg.dst_port, seg.remote, seg.src_port);

@@ -68,7 +68,7 @@ enum event_kind {
 	EV_SHUTDOWN,  /* conn: the application will write no more: DATA_FIN after all data */
 	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
 	EV_ABORT_AFTER, /* conn: the same, but what was written before a RST is not lost to it: first that is DATA_ACKed, see conn_abort_after() */
-	EV_HEARD,     /* heard: something of the peer came on a path, and was no segment: it lives */
+	EV_HEARD,     /* heard: the peer answered a probe on a path: it lives, in both directions */
 	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now */
 	EV_PORT_TAKEN, /* port: plain form: the port that an ACT_SEND would have begun to use is not to be had; the subflow takes another */
 	EV_OPTIONS,   /* options: the application has set one of those that are carried on its socket */

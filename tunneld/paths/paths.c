@@ -181,7 +181,7 @@ const char *path_life_text(enum path_life l)
 	return texts[l];
 }
 
-void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us)
+bool paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us)
 {
 	struct rd r = rd_of(bytes, len);
 	uint8_t kind = rd_u8(&r);
@@ -190,7 +190,7 @@ void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 
 	if (r.bad || (rd_left(&r) && kind != MSG_PROBE)) {
 		count(p->config.counters, CNT_PathMessageOdd);
-		return;
+		return false;
 	}
 	switch (kind) {
 	case MSG_PROBE:
@@ -216,4 +216,5 @@ void paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 	default:
 		count(p->config.counters, CNT_PathMessageOdd);
 	}
+	return kind == MSG_REPLY;
 }
