@@ -263,6 +263,28 @@ static void mptcp_write(const struct option *o, unsigned sub, struct mptcp_optio
 	}
 }
 
+/* What a translated script does not see of the SYNs: its numbers are as if they carried nothing. */
+static uint32_t hidden(uint32_t bytes) { return w.translated ? bytes : 0; }
+
+void options_to_sealed(struct option_list *l)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < l->count; i++) {
+		struct option *o = &l->o[i];
+
+		if (o->name == NAME_TS)
+			continue; /* the seal replaces them */
+		for (unsigned k = 0; k < o->field_count; k++)
+			if (o->fields[k].word == WORD_dack4 || o->fields[k].word == WORD_dack8)
+				o->fields[k].word = WORD_dack;
+			else if (o->fields[k].word == WORD_dsn4 || o->fields[k].word == WORD_dsn8)
+				o->fields[k].word = WORD_dsn;
+		l->o[kept++] = *o;
+	}
+	l->count = (uint8_t)kept;
+}
+
 static void option_write(struct wr *to, const struct option *o, unsigned sub)
 {
 	struct script_sub *s = &w.subs[sub];
@@ -293,8 +315,8 @@ static void option_write(struct wr *to, const struct option *o, unsigned sub)
 		wr_u8(to, TCP_KIND_SACK);
 		wr_u8(to, (uint8_t)(2 + 8 * o->field_count));
 		for (unsigned i = 0; i < o->field_count; i++) {
-			wr_u32(to, s->our_iss + (uint32_t)o->fields[i].v);
-			wr_u32(to, s->our_iss + (uint32_t)o->fields[i].end);
+			wr_u32(to, s->our_iss + (uint32_t)o->fields[i].v + hidden(s->syn_out));
+			wr_u32(to, s->our_iss + (uint32_t)o->fields[i].end + hidden(s->syn_out));
 		}
 		return;
 	case NAME_uto:
@@ -370,8 +392,8 @@ size_t segment_bytes(const struct seg_line *l, unsigned sub, uint8_t *out, size_
 	head[0] = (uint8_t)((5 + wr_len(&options) / 4) << 4);
 	head[1] = l->flags;
 	wr_u16(&to, (uint16_t)(l->has_win ? l->win : 65535));
-	wr_u32(&to, s->peer_iss + (uint32_t)l->seq);
-	wr_u32(&to, l->has_ack ? s->our_iss + (uint32_t)l->ack : 0);
+	wr_u32(&to, s->peer_iss + (uint32_t)l->seq + (l->flags & TCP_SYN ? 0 : hidden(s->syn_in)));
+	wr_u32(&to, l->has_ack ? s->our_iss + (uint32_t)l->ack + (l->ack > 0 ? hidden(s->syn_out) : 0) : 0);
 	wr_bytes(&to, option_bytes, wr_len(&options));
 	before = wr_len(&to);
 	convert_write(&to, l);
@@ -381,7 +403,7 @@ size_t segment_bytes(const struct seg_line *l, unsigned sub, uint8_t *out, size_
 		bad_script("the Convert message has %zu bytes", wr_len(&to) - before);
 	payload = wr_room(&to, l->len - (wr_len(&to) - before));
 	for (uint32_t i = (uint32_t)(l->len - (size_t)(to.at - payload)), at = i; payload && i < l->len; i++) {
-		uint64_t ssn = (uint64_t)(l->seq + i) - s->syn_in;
+		uint64_t ssn = (uint64_t)(l->seq + i) - (w.translated ? 0 : s->syn_in);
 
 		payload[i - at] = stream_byte(false, s->conn, ssn + s->map_in);
 		if (l->fill_bad)
@@ -611,7 +633,7 @@ static void option_seen(struct option *o, unsigned sub, const uint8_t *p, size_t
 		mptcp_seen(o, sub, &m);
 	} else if (p[0] == TCP_KIND_MSS && length == 4) {
 		o->name = NAME_mss;
-		option_add(o, WORD_n, VALUE_NUMBER, be_get16(p + 2));
+		option_add(o, WORD_n, VALUE_NUMBER, be_get16(p + 2) + hidden(4)); /* ports are inside */
 	} else if (p[0] == TCP_KIND_SACK_OK && length == 2) {
 		o->name = NAME_sackOK;
 	} else if (p[0] == TCP_KIND_WSCALE && length == 3) {
@@ -628,8 +650,8 @@ static void option_seen(struct option *o, unsigned sub, const uint8_t *p, size_t
 	} else if (p[0] == TCP_KIND_SACK && length >= 10 && length % 8 == 2) {
 		o->name = NAME_sack;
 		for (size_t i = 2; i < length; i += 8) {
-			option_add(o, WORD_block, VALUE_BLOCK, (uint64_t)relative32(be_get32(p + i), s->peer_iss));
-			o->fields[o->field_count - 1].end = (uint64_t)relative32(be_get32(p + i + 4), s->peer_iss);
+			option_add(o, WORD_block, VALUE_BLOCK, (uint64_t)relative32(be_get32(p + i), s->peer_iss + hidden(s->syn_in)));
+			o->fields[o->field_count - 1].end = (uint64_t)relative32(be_get32(p + i + 4), s->peer_iss + hidden(s->syn_in));
 		}
 	} else {
 		raw_seen(o, p, length);
@@ -676,6 +698,9 @@ const char *segment_seen(const struct pending *p, unsigned sub, struct seg_line 
 		s->syn_out = out->len;
 		out->raw_len = (uint16_t)(out->len < sizeof out->raw ? out->len : sizeof out->raw);
 		memcpy(out->raw, payload, out->raw_len);
+		if (w.translated)
+			out->len = 0;
+		out->ack -= out->ack > 0 ? hidden(s->syn_in) : 0;
 		return NULL;
 	}
 	for (uint32_t i = 0; i < out->len; i++) {
@@ -684,6 +709,8 @@ const char *segment_seen(const struct pending *p, unsigned sub, struct seg_line 
 		if (out->seq + i > s->syn_out && payload[i] != stream_byte(true, s->conn, ssn + s->map_out))
 			return "payload: not the bytes that the application wrote at that data sequence number";
 	}
+	out->seq -= out->seq > 0 ? hidden(s->syn_out) : 0;
+	out->ack -= out->ack > 0 ? hidden(s->syn_in) : 0;
 	return NULL;
 }
 

@@ -261,13 +261,14 @@ static void run_file(const char *path, bool included)
 	}
 }
 
-static int run_script(const char *path)
+static int run_script(const char *path, bool sealed)
 {
 	alarm(SECONDS_MAX);
 	w = (struct world){
 		.tolerance = 4000, .paths = 1, .mtu = 1472, .path_family = 4, .peer_iss = 0x11000000, .seed = 1, .listen_port = 80,
 		.peer_key = UINT64_C(0x0102030405060708),
-		.config = { .connections_max = 16, .paths_max = 16, .form = SEGMENT_PLAIN },
+		.config = { .connections_max = 16, .paths_max = 16, .form = sealed ? SEGMENT_SEALED : SEGMENT_PLAIN },
+		.translated = sealed,
 	};
 	run_file(path, false);
 	return OK;
@@ -298,7 +299,7 @@ static bool fails_as_said(const char *path, const char *out)
 int main(int argc, char **argv)
 {
 	unsigned passed = 0, failed = 0, known = 0;
-	bool self = false;
+	bool self = false, sealed = false;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int i = 1; i < argc; i++) {
@@ -308,6 +309,10 @@ int main(int argc, char **argv)
 
 		if (!strcmp(argv[i], "--self")) {
 			self = true;
+			continue;
+		}
+		if (!strcmp(argv[i], "--sealed")) {
+			sealed = true;
 			continue;
 		}
 		if (pipe(pipe_fd))
@@ -320,7 +325,7 @@ int main(int argc, char **argv)
 				dup2(pipe_fd[1], 2);
 			close(pipe_fd[0]);
 			close(pipe_fd[1]);
-			exit(run_script(argv[i]));
+			exit(run_script(argv[i], sealed));
 		}
 		close(pipe_fd[1]);
 		for (size_t at = 0; self && at < sizeof out - 1;) {
@@ -347,6 +352,6 @@ int main(int argc, char **argv)
 	}
 	if (known)
 		printf("%u known bugs\n", known);
-	printf("%s: %u passed, %u failed\n", self ? "script self-test" : "script", passed, failed);
+	printf("%s: %u passed, %u failed\n", self ? "script self-test" : sealed ? "script, sealed" : "script", passed, failed);
 	return failed != 0;
 }

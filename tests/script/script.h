@@ -136,6 +136,7 @@ struct world {
 	struct engine_config config;
 	struct counters counters;
 	bool server, auto_read, trace;
+	bool translated;            /* a script of plain form is run in sealed form, codec.c */
 	bool announce, no_joins; /* of the paths; the latter of path 1 */
 	usec_t now, tolerance;      /* now: since the start, 0 */
 	unsigned paths;
@@ -161,6 +162,7 @@ uint8_t stream_byte(bool ours, unsigned conn, uint64_t dsn);
 /* --- codec.c --- */
 size_t segment_bytes(const struct seg_line *l, unsigned sub, uint8_t *out, size_t size);
 size_t convert_bytes(const struct seg_line *l, uint8_t *out, size_t size); /* the message behind `convert` */
+void options_to_sealed(struct option_list *l);
 /* Learns keys, nonces and sequence numbers where they are first seen. NULL or what is wrong with its payload. */
 const char *segment_seen(const struct pending *p, unsigned sub, struct seg_line *out);
 void segment_print_line(const struct seg_line *l, FILE *to);

@@ -64,6 +64,8 @@ static void segment_read(struct seg_line *l, char *rest)
 		*open = ' ';
 		memmove(open + 1, close + 1, strlen(close + 1) + 1);
 	}
+	if (w.translated)
+		options_to_sealed(&l->options);
 	l->flags = flags_of(l, word_needed(&rest, "flags"));
 	p = word_needed(&rest, "sequence numbers");
 	seq = strtoll(p, &p, 10);
@@ -96,6 +98,21 @@ static void segment_read(struct seg_line *l, char *rest)
 			bad_script("a segment has no \"%s\"", what);
 		}
 	}
+}
+
+/* In sealed form a first subflow's SYNs carry a Convert message, in which a script of plain form has no part. */
+static void convert_add(struct seg_line *l)
+{
+	const struct option *o = NULL;
+
+	for (unsigned i = 0; i < l->options.count; i++)
+		if (l->options.o[i].name == NAME_mp_capable)
+			o = &l->options.o[i];
+	if (!(l->flags & TCP_SYN) || !o || l->convert)
+		return;
+	l->convert = l->flags & TCP_ACK ? CONVERT_OK : CONVERT_ASK;
+	l->destination = address("198.51.100.1:80");
+	l->len += l->flags & TCP_ACK ? 4 : 24;
 }
 
 static const char *segment_differs(const struct seg_line *want, const struct seg_line *seen)
@@ -163,5 +180,7 @@ void give_segment(unsigned sub, char *rest)
 
 	segment_read(&l, rest);
 	sub_of_peer(sub);
+	if (w.translated)
+		convert_add(&l);
 	world_segment(&l, sub);
 }
