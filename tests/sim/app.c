@@ -342,8 +342,7 @@ static void app_shutdown(struct end *e)
 static void fill_space(struct end *e, struct event *ev)
 {
 	struct stretch space[8];
-	unsigned n = engine_write_space(e->host->engine, e->conn, space, sizeof space / sizeof *space, ev->write.len,
-					e->host->world->now_us);
+	unsigned n = engine_write_space(e->host->engine, e->conn, space, sizeof space / sizeof *space, ev->write.len);
 	size_t filled = 0;
 
 	for (unsigned i = 0; i < n; i++) {

@@ -170,12 +170,12 @@ static size_t iovecs(struct iovec *iov, const struct stretch *from, unsigned cou
  * One read of at most want bytes into the engine's own pages: *n of them, of *total that there was room for. Without room
  * (*total is 0) nothing is read, and ACT_ROOM comes when there is some again.
  */
-static enum stream_result read_bytes(struct daemon *d, struct flow *f, uint32_t want, size_t *n, size_t *total)
+static enum stream_result read_bytes(struct flow *f, uint32_t want, size_t *n, size_t *total)
 {
 	struct event ev = { .kind = EV_WRITE, .write = { .conn = f->conn } };
 	struct stretch space[STRETCHES];
 	struct iovec iov[STRETCHES];
-	unsigned count = engine_write_space(f->engine, f->conn, space, STRETCHES, want, d->now_us);
+	unsigned count = engine_write_space(f->engine, f->conn, space, STRETCHES, want);
 	enum stream_result r;
 
 	*n = *total = 0;
@@ -197,7 +197,7 @@ static void stream_died(struct daemon *d, struct flow *f)
 {
 	size_t n, total;
 
-	while (!f->read_ended && f->conn && read_bytes(d, f, READ_MOST, &n, &total) == STREAM_OK)
+	while (!f->read_ended && f->conn && read_bytes(f, READ_MOST, &n, &total) == STREAM_OK)
 		;
 	count(&d->counters, CNT_StreamsReset);
 	stream_close(&f->stream);
@@ -246,7 +246,7 @@ static bool read_once(struct daemon *d, struct flow *f, size_t share)
 	struct event ev;
 	size_t n, total;
 
-	switch (read_bytes(d, f, want, &n, &total)) {
+	switch (read_bytes(f, want, &n, &total)) {
 	case STREAM_AGAIN:
 		if (!total)
 			stream_want_read(&f->stream, false);

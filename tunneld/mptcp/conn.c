@@ -55,7 +55,7 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, uint64_t key,
 	c->rcv_limit = CONN_WINDOW_FIRST;
 	if (c->rcv_limit > e->pool.max_bytes / 4)
 		c->rcv_limit = e->pool.max_bytes / 4;
-	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = c->room_us = USEC_NEVER;
+	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = USEC_NEVER;
 	c->join_us = c->dead_us = c->close_us = c->fail_us = c->abort_us = USEC_NEVER;
 	c->round_us = c->una_us = now_us;
 	c->adv_uto_ms = e->config.user_timeout_ms;
@@ -80,6 +80,7 @@ void conn_free(struct conn *c)
 		conn_sub_free(c->subs[c->sub_count - 1]);
 	conn_facts_down(c);
 	c->engine->writers -= c->writes;
+	conn_room_leave(c);
 	send_queue_close(&c->queue, pool);
 	reorder_close(&c->reorder, pool);
 	free(c->reinjects);

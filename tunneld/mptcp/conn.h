@@ -28,7 +28,6 @@ enum {
 	CONN_WINDOW_MAX = 32 * 1024 * 1024,
 	CONN_RETRY_PATHS = 8,
 	CONN_REMOTES_MAX = 8,
-	CONN_ROOM_RETRY_US = 20 * 1000,
 	SYN_DATA_MAX = 40,            /* a Convert header with Connect (24) or Error (8) */
 };
 
@@ -182,7 +181,6 @@ struct conn {
 	struct reinject *reinjects;
 	uint32_t reinject_count, reinject_room;
 	struct dsn opportunistic;  /* snd_una for which the window-limited reinjection was done */
-	usec_t room_us;            /* the pool had no page for a write: looked at again then */
 	bool writes;               /* counted in engine->writers: holds pages to be sent, or wants one */
 	bool short_write;          /* the host was told less room than it wanted: TELL_ROOM when there is some */
 
@@ -236,7 +234,8 @@ struct conn {
 	uint64_t bytes_sent, bytes_received, reinjected_bytes;
 
 	/* tables of the engine */
-	struct conn *token_next, *ready_next, *peer_next, *peer_prev;
+	struct conn *token_next, *ready_next, *peer_next, *peer_prev, *room_next, *room_prev;
+	bool room_waits;           /* in the row of those for whom the pool had no page */
 	uint8_t announce;          /* FAULT_ANNOUNCEs under way: the first's number in the engine's table + 1; 0: none */
 	bool up_told;              /* conn_facts.c */
 	bool keys_before_fin;      /* both keys have just gone, for the DATA_FIN that goes next */

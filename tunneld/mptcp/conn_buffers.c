@@ -14,6 +14,8 @@
 
 #include "tunneld/mptcp/engine_state.h"
 
+/* How often the row is told: those who were need a moment to take what they were told of. */
+enum { ROOM_EVERY_US = 1000 };
 enum { ROUND_MIN_US = 5000, /* shortest round of autotuning: a timer's grain is not a measure */ SLACK = 64 * 1024 };
 
 /* Of max bytes of the pool, where there are several writers: with what their last pages leave over. */
@@ -56,6 +58,70 @@ void conn_writer_note(struct conn *c)
 		return;
 	c->writes = writes;
 	c->engine->writers += writes ? 1u : -1u;
+}
+
+/* --- the row of those for whom there was no page --- */
+
+void conn_room_wait(struct conn *c)
+{
+	struct engine *e = c->engine;
+
+	c->short_write = true;
+	if (c->room_waits)
+		return;
+	c->room_waits = true;
+	c->room_next = NULL;
+	c->room_prev = e->room_last;
+	*(e->room_last ? &e->room_last->room_next : &e->room_first) = c;
+	e->room_last = c;
+}
+
+void conn_room_leave(struct conn *c)
+{
+	struct engine *e = c->engine;
+
+	if (!c->room_waits)
+		return;
+	*(c->room_prev ? &c->room_prev->room_next : &e->room_first) = c->room_next;
+	*(c->room_next ? &c->room_next->room_prev : &e->room_last) = c->room_prev;
+	c->room_waits = false;
+}
+
+static uint32_t pages_free(const struct engine *e)
+{
+	uint64_t max = e->pool.max_bytes / 4 * 3;
+
+	return e->pool.used_bytes < max ? (uint32_t)((max - e->pool.used_bytes) / PAGE_SIZE_BYTES) : 0;
+}
+
+/* No event of theirs says when there are pages again: others give them back. As many are told as find one, and no more in a moment. */
+void conn_room_serve(struct engine *e, usec_t now_us)
+{
+	uint32_t pages;
+
+	if (!e->room_first)
+		return;
+	if (now_us >= e->room_us)
+		e->room_told = 0;
+	pages = pages_free(e);
+	while (e->room_first && e->room_told < pages) {
+		struct conn *c = e->room_first;
+
+		conn_room_leave(c);
+		/* Who has its part, and data under way, is told by its acknowledgement. */
+		if (!c->short_write || c->orphan || c->shutdown || !conn_room(c))
+			continue;
+		if (!e->room_told++)
+			e->room_us = usec_add(now_us, ROOM_EVERY_US);
+		c->short_write = false;
+		c->tell |= TELL_ROOM;
+		engine_ready(c);
+	}
+}
+
+usec_t conn_room_deadline(const struct engine *e)
+{
+	return e->room_first && pages_free(e) ? e->room_us : USEC_NEVER;
 }
 
 static uint64_t clamped(uint64_t want, uint64_t most)

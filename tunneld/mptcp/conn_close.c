@@ -85,7 +85,7 @@ static void end(struct conn *c, enum conn_step_input in)
 	conn_free_acked(c);
 	conn_step(&c->state, in, &what);
 	c->dialling = false;
-	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = c->room_us = USEC_NEVER;
+	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = USEC_NEVER;
 	c->join_us = c->dead_us = c->close_us = c->abort_us = USEC_NEVER;
 	engine_ready(c);
 }

@@ -81,6 +81,10 @@ void conn_option_data_ack(const struct sub *s, struct segment *seg);
 
 /* --- conn_buffers.c --- */
 void conn_tune_send(struct conn *c);                  /* the peer acknowledged data */
+void conn_room_wait(struct conn *c);                   /* the pool has no page for it: it is told when it has */
+void conn_room_leave(struct conn *c);
+void conn_room_serve(struct engine *e, usec_t now_us); /* tells those in the row, as far as there are pages */
+usec_t conn_room_deadline(const struct engine *e);
 void conn_writer_note(struct conn *c);                /* whether it is one of those who share the pool */
 uint64_t conn_send_limit(const struct conn *c);       /* bytes its send queue may hold now, by its paths and by the pool */
 void conn_tune_receive(struct conn *c, usec_t now_us); /* the application took some */

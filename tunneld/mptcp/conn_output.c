@@ -615,7 +615,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	at = usec_min(at, usec_min(pm_signals_deadline(c), usec_min(c->fail_us, c->abort_us)));
 	for (uint8_t i = 0; i < c->sub_count; i++)
 		data |= conn_map_left(c->subs[i]) != 0;
-	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, usec_min(c->stuck_us, c->room_us))));
+	at = usec_min(at, usec_min(c->fin_resend_us, usec_min(c->zero_window_us, c->stuck_us)));
 	at = usec_min(at, usec_min(conn_announce_deadline(c), conn_mode_deadline(c)));
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct sub *s = c->subs[i];

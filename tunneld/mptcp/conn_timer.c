@@ -66,22 +66,6 @@ static void zero_window(struct conn *c, usec_t now_us)
 		c->snd_edge = dsn_add(c->snd_nxt, 1);
 }
 
-/* The pool had no page for a write. No event of this connection says when it has: others free them. */
-static void look_for_room(struct conn *c, usec_t now_us)
-{
-	const struct page_pool *pool = &c->engine->pool;
-
-	c->room_us = USEC_NEVER;
-	if (!c->short_write || c->orphan || c->shutdown)
-		return;
-	if (pool->used_bytes + PAGE_SIZE_BYTES > pool->max_bytes - pool->max_bytes / 4 || !conn_room(c)) {
-		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
-		return;
-	}
-	c->short_write = false;
-	c->tell |= TELL_ROOM;
-}
-
 void conn_timeout(struct conn *c, usec_t now_us)
 {
 	c->burst_sub = -1;
@@ -169,8 +153,6 @@ void conn_timeout(struct conn *c, usec_t now_us)
 		return;
 	if (c->zero_window_us <= now_us)
 		zero_window(c, now_us);
-	if (c->room_us <= now_us)
-		look_for_room(c, now_us);
 	if (c->stuck_us <= now_us)
 		stuck(c, now_us);
 	if (c->state == M_CLOSED)

@@ -581,6 +581,7 @@ bool engine_output(struct engine *e, struct action *act, usec_t now_us)
 {
 	e->now_us = now_us;
 	engine_run_timers(e, now_us);
+	conn_room_serve(e, now_us);
 	if (probe_output(e, act) || raw_output(e, act) || pm_port_output(e, act))
 		return true;
 	while (e->ready_first) {

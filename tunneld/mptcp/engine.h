@@ -199,7 +199,7 @@ usec_t engine_deadline(const struct engine *e);
  * many as it filled (0: none), which takes them all. Returns how many stretches; 0: no room now, and nothing to answer.
  */
 struct stretch { uint8_t *bytes; size_t len; };
-unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, unsigned max, size_t most, usec_t now_us);
+unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, unsigned max, size_t most);
 /* What is readable, from the first byte not consumed, in at most max stretches. Valid until the next call into the engine. */
 unsigned engine_readable_stretches(const struct engine *e, conn_id id, struct stretch *out, unsigned max);
 /* Bytes EV_WRITE would take now. 0 while not open. */

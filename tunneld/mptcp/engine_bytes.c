@@ -50,12 +50,12 @@ enum err engine_write(struct engine *e, struct event *ev, usec_t now_us)
 	if (n < ev->write.len)
 		c->short_write = true;
 	if (n < want)
-		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
+		conn_room_wait(c);
 	wrote(c, n);
 	return ERR_OK;
 }
 
-unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, unsigned max, size_t most, usec_t now_us)
+unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, unsigned max, size_t most)
 {
 	struct conn *c = engine_conn_of_host(e, id);
 	size_t room = engine_room(e, id);
@@ -72,10 +72,8 @@ unsigned engine_write_space(struct engine *e, conn_id id, struct stretch *out, u
 		most -= out[n++].len;
 	}
 	if (!n) {
-		c->short_write = true;
+		conn_room_wait(c);
 		conn_writer_note(c);
-		c->room_us = usec_add(now_us, CONN_ROOM_RETRY_US);
-		engine_deadline_at(c, c->room_us); /* this is a question, not an event after which it would be set */
 	}
 	return n;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How the engine finds a connection: by its id, deadline, output, token, or a subflow's ports. */
+#include "tunneld/mptcp/conn_internal.h"
 #include "tunneld/mptcp/engine_state.h"
 
 /* --- connection ids: index in the low bits, generation above; never 0 --- */
@@ -133,7 +134,7 @@ usec_t engine_deadline(const struct engine *e)
 {
 	if (e->ready_first || e->raw_count || e->probes != PATH_NONE)
 		return 0;
-	return e->heap_count ? e->heap[1]->deadline_us : USEC_NEVER;
+	return usec_min(conn_room_deadline(e), e->heap_count ? e->heap[1]->deadline_us : USEC_NEVER);
 }
 
 /* --- who has output --- */

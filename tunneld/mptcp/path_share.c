@@ -54,10 +54,13 @@ static uint64_t limit_of(const struct path_share *p, unsigned row)
  */
 static uint32_t turn_of(const struct path_share *p, const struct sub *s)
 {
-	uint64_t turn = enough_of(p) / TURNS, quarter = conn_send_limit(s->conn) / 4;
+	uint64_t turn = enough_of(p) / TURNS, limit = conn_send_limit(s->conn), held = send_queue_held(&s->conn->queue);
 
-	if (turn > quarter)
-		turn = quarter;
+	if (turn > limit / 4)
+		turn = limit / 4;
+	/* It holds what it took when there were few, and others have no page: the sooner it is gone the better for all. */
+	if (held > 2 * limit && turn < held / 8)
+		turn = held / 8;
 	return turn < TURN_LEAST ? TURN_LEAST : turn > TURN_MOST ? TURN_MOST : (uint32_t)turn;
 }
 

@@ -37,7 +37,7 @@ static size_t fill(struct net *n, conn_id conn)
 	size_t sum = 0;
 	unsigned count;
 
-	while ((count = engine_write_space(n->side[0].e, conn, space, 8, 64 << 10, n->now))) {
+	while ((count = engine_write_space(n->side[0].e, conn, space, 8, 64 << 10))) {
 		struct event ev = { .kind = EV_WRITE, .write = { .conn = conn } };
 
 		for (unsigned i = 0; i < count; i++)
