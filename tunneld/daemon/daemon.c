@@ -13,6 +13,7 @@
 #include "tunneld/status/events.h"
 #include "tunneld/io/clock.h"
 #include "tunneld/io/log.h"
+#include "tunneld/io/memory.h"
 #include "tunneld/status/status.h"
 
 #define END_GRACE_US       (5 * USEC_PER_S)  /* for streams to end by themselves after SIGTERM */
@@ -24,6 +25,7 @@ enum {
 	ACTIONS_A_FLUSH = 512,    /* datagrams do not wait for longer */
 	PEERS_SPARE = 32,         /* clients that SIGHUP may add beyond twice what there was */
 	SUBFLOWS_MAX = 8,
+	CONNECTION_BYTES = 4096,  /* of a connection and its subflows, about; of its payload the engine says */
 	FACTS = 4096,             /* taken after each drain */
 };
 
@@ -128,6 +130,21 @@ static bool ended(struct daemon *d)
 	return true;
 }
 
+static uint64_t held_bytes(const struct engine *e)
+{
+	return e ? engine_memory_used(e) + engine_connections(e) * (uint64_t)CONNECTION_BYTES : 0;
+}
+
+static void rest_time(struct daemon *d)
+{
+	if (!rest_now(&d->rest, held_bytes(d->engine) + held_bytes(d->plain_engine), d->now_us))
+		return;
+	engine_trim(d->engine);
+	if (d->plain_engine)
+		engine_trim(d->plain_engine);
+	memory_give_back();
+}
+
 static void on_idle(void *owner)
 {
 	struct daemon *d = owner;
@@ -141,6 +158,7 @@ static void on_idle(void *owner)
 	fault_time(d);
 	plain_listen_time(d);
 	more = drain(d);
+	rest_time(d);
 	d->connects_this_turn = 0;
 	place_tell_load(d);
 	tell(d);
@@ -148,6 +166,7 @@ static void on_idle(void *owner)
 	if (d->plain_engine)
 		next = usec_min(next, engine_deadline(d->plain_engine));
 	next = usec_min(next, usec_min(fault_deadline(d), plain_deadline(d)));
+	next = usec_min(next, d->rest.due_us);
 	if (!d->worker)
 		next = usec_min(next, events_deadline(d->events));
 	if (d->ending && !ended(d))
@@ -321,6 +340,7 @@ static int open_one(struct daemon *d)
 	size_t peers = c->client_count + c->gateway_count;
 
 	d->peers_max = (uint32_t)(2 * peers + PEERS_SPARE < ENGINE_PEERS_MAX ? 2 * peers + PEERS_SPARE : ENGINE_PEERS_MAX);
+	rest_init(&d->rest);
 	d->peers = calloc(d->peers_max, sizeof *d->peers);
 	d->loop = loop_new();
 	if (!d->peers || !d->loop || udp_pool_open(&d->pool, &d->counters) || !seal_open(d)) {

@@ -8,6 +8,7 @@
 
 #include "tunneld/config/config.h"
 #include "tunneld/daemon/egress.h"
+#include "tunneld/daemon/rest.h"
 #include "tunneld/fault/fault.h"
 #include "tunneld/io/dial.h"
 #include "tunneld/io/http.h"
@@ -146,6 +147,8 @@ struct daemon {
 	struct capture *capture;    /* the first's; NULL: nobody wants one */
 	struct faults *faults;      /* fault_watch's, for status */
 	struct fault_watch *fault_watch;
+
+	struct rest rest;
 
 	bool ending;
 	usec_t end_us;

@@ -249,9 +249,12 @@ conn_id engine_next_conn(const struct engine *e, conn_id after);
 conn_id engine_conn_of_token(const struct engine *e, uint32_t token); /* our token of it; 0: none */
 MUST_CHECK enum err engine_conn_info(const struct engine *e, conn_id conn, struct conn_info *out);
 MUST_CHECK enum err engine_subflow_info(const struct engine *e, conn_id conn, uint32_t nth, struct subflow_info *out);
-struct engine_stats { uint64_t memory_used, memory_max; uint32_t connections, subflows, paths; };
+/* memory_kept: of free pages, for the next who wants one; not in memory_used */
+struct engine_stats { uint64_t memory_used, memory_kept, memory_max; uint32_t connections, subflows, paths; };
 void engine_stats(const struct engine *e, struct engine_stats *out);
 uint64_t engine_memory_used(const struct engine *e); /* of engine_stats(), without its cost */
+uint32_t engine_connections(const struct engine *e); /* the same */
+void engine_trim(struct engine *e);                  /* memory_kept is freed */
 /* Every invariant that can be checked from inside; asserts. For tests and the simulator. */
 void engine_check(const struct engine *e);
 

@@ -80,6 +80,7 @@ void engine_stats(const struct engine *e, struct engine_stats *out)
 {
 	*out = (struct engine_stats){
 		.memory_used = e->pool.used_bytes, .memory_max = e->pool.max_bytes,
+		.memory_kept = (uint64_t)e->pool.free_count * PAGE_SIZE_BYTES,
 		.connections = e->conn_count, .subflows = e->sub_count,
 	};
 	for (uint32_t i = 0; i < e->config.paths_max; i++)
@@ -87,6 +88,10 @@ void engine_stats(const struct engine *e, struct engine_stats *out)
 }
 
 uint64_t engine_memory_used(const struct engine *e) { return e->pool.used_bytes; }
+
+uint32_t engine_connections(const struct engine *e) { return e->conn_count; }
+
+void engine_trim(struct engine *e) { page_pool_trim(&e->pool); }
 
 void engine_check(const struct engine *e)
 {

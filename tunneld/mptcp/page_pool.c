@@ -13,6 +13,11 @@ void page_pool_init(struct page_pool *p, uint64_t max_bytes)
 void page_pool_close(struct page_pool *p)
 {
 	assert(p->used_bytes == 0);
+	page_pool_trim(p);
+}
+
+void page_pool_trim(struct page_pool *p)
+{
 	while (p->free_list) {
 		uint8_t *page = p->free_list;
 

@@ -25,6 +25,7 @@ void page_pool_close(struct page_pool *p); /* all pages must be back */
 /* NULL when it would take the pool beyond max_bytes - reserve_bytes, or the system has none. Not zeroed. */
 uint8_t *page_pool_get(struct page_pool *p, uint64_t reserve_bytes);
 void page_pool_put(struct page_pool *p, uint8_t *page);
+void page_pool_trim(struct page_pool *p); /* the free list is freed */
 
 /* Pages of dsns; slot of a dsn is (dsn >> PAGE_SHIFT) & (slots - 1), so no two live pages may be `slots` pages apart. */
 struct page_table {

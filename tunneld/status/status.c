@@ -9,6 +9,7 @@
 #include "tunneld/daemon/plain.h"
 #include "tunneld/status/events.h"
 #include "tunneld/io/clock.h"
+#include "tunneld/io/memory.h"
 #include "tunneld/status/status_json.h"
 
 static json_t *peer_name(const struct daemon *d, peer_id peer)
@@ -384,7 +385,9 @@ static json_t *status(struct daemon *d)
 	json_set(o, "subflows", json_number_of(s.subflows));
 	json_set(o, "paths", json_number_of(s.paths));
 	json_set(o, "memory_used", json_number_of(s.memory_used));
+	json_set(o, "memory_kept", json_number_of(s.memory_kept));
 	json_set(o, "memory_max", json_number_of(s.memory_max));
+	json_set(o, "heap_bytes", json_number_of(memory_heap_bytes()));
 	json_set(o, "listen", listen);
 	json_set(o, "shim", shim(d));
 	json_set(o, "counters", counters(&sum.counters));

@@ -224,6 +224,7 @@ static void stats_add(const struct engine *e, struct engine_stats *to)
 	to->subflows += s.subflows;
 	to->paths += s.paths;
 	to->memory_used += s.memory_used;
+	to->memory_kept += s.memory_kept;
 	to->memory_max += s.memory_max;
 }
 

@@ -12,6 +12,7 @@
 
 #include "tunneld/io/clock.h"
 #include "tunneld/io/http.h"
+#include "tunneld/io/memory.h"
 
 enum { AT_A_TIME = 8192 }; /* bytes made in one turn of the loop, about */
 
@@ -124,6 +125,8 @@ static void process(struct metrics *m)
 	gauge(m, "plait_peers", "", "peers in the configuration", sum.peers);
 	gauge(m, "plait_peers_ready", "", "peers with a session", sum.peers_ready);
 	gauge(m, "plait_memory_bytes", "bytes", "payload held", (double)s.memory_used);
+	gauge(m, "plait_memory_kept_bytes", "bytes", "free pages kept for the next payload", (double)s.memory_kept);
+	gauge(m, "plait_heap_bytes", "bytes", "allocated and not freed", (double)memory_heap_bytes());
 	gauge(m, "plait_memory_limit_bytes", "bytes", "limits.memory_bytes", (double)s.memory_max);
 }
 
