@@ -19,7 +19,7 @@ packages() {
 		lab)    echo iproute2 procps util-linux python3 curl ;;
 		demo)   packages build lab ;;
 		lint)   packages build; echo clang clang-tidy cppcheck shellcheck libcunit1-dev ;;
-		bench)  packages build lab; echo iperf3 mptcpize ;;
+		bench)  packages build lab; echo iperf3 mptcpize valgrind ;;
 		system) packages check; echo tshark openssh-client openssh-server rsync nodejs redis-server \
 				redis-tools postgresql postgresql-client iperf3 wrk nginx-light ;;
 		apps)   packages system; echo musl-tools busybox-static golang-go rustc libjemalloc2 libgoogle-perftools4 \

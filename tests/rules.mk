@@ -76,7 +76,7 @@ suites:
 
 bench:
 	@./install.sh --deps bench
-	@$(MAKE) -s -j2 B=$(B) all lab
+	@$(MAKE) -s -j2 B=$(B) all lab sim-build
 	@B=$(B) tests/bench/bench.sh
 
 # SECONDS=3600 is an hour.

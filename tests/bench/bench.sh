@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 out=$(mktemp) || exit 2
 trap 'rm -f "$out"' EXIT
-rounds=${ROUNDS:-5} sections=${SECTION:-raw aggregation loss latency connections scale workers}
+rounds=${ROUNDS:-5} sections=${SECTION:-raw aggregation loss latency connections scale workers instructions}
 raw=1000000000 sum=120000000 connects=1000 seconds=5 idle=10000 loaded=400
 if [ -n "${QUICK:-}" ]; then
 	rounds=1 raw=200000000 sum=30000000 connects=200 seconds=2 idle=1000 loaded=100
@@ -15,6 +15,16 @@ fi
 # Linux by default has room for some 4 MB of window: enough for every link here but the kernel's own default send buffer.
 part() {
 	tests/bench/part.sh "$@" >>"$out" || echo "bench: $1 $2 did not come to its end" >&2
+}
+instructions() { # PART SCENARIO
+	local counts
+	counts=$(mktemp) || return
+	if valgrind -q --tool=callgrind --compress-strings=no --compress-pos=no --callgrind-out-file="$counts" \
+		"${B:-build}/tests/sim/sim" --scenarios --only "$2" >/dev/null && tests/bench/instructions.py "$counts" "$1" >>"$out"; then :
+	else
+		echo "bench: instructions $1 did not come to its end" >&2
+	fi
+	rm -f "$counts"
 }
 link() { # MBIT RTT_MS [QUEUE_MS [LOSS]]: of linkem, both directions alike
 	echo "rate $1M; delay $(($2 / 2)); queue ${3:-60}ms${4:+; loss $4}"
@@ -54,6 +64,11 @@ for section in $sections; do
 			"busy:10:$seconds busy:100:$seconds busy:1000:$seconds $([ -n "${QUICK:-}" ] || echo "busy:10000:$((2 * seconds))")" veth veth ;;
 	workers)
 		tests/bench/workers_part.sh "$rounds" 40 "$seconds" >>"$out" || echo "bench: workers did not come to its end" >&2 ;;
+	instructions)
+		# Of the first 2 s of one stream on two paths, and of 40 streams that share one: the simulator's time is virtual, so the counts
+		# are the same in every run and on a busy machine.
+		instructions two "40M 20ms + 20M 60ms, first 2 s"
+		instructions forty "40 streams, one 20M 20ms" ;;
 	*)
 		echo "bench: no section $section" >&2
 		exit 2 ;;

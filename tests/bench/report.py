@@ -281,10 +281,25 @@ def workers(f):
     return text + "What is left of the two cores goes to the applications at both ends and to the kernel's work for them.\n\n"
 
 
+def instructions(f):
+    names = {"two": "one stream, 40 + 20 Mbit/s, its first 2 s", "forty": "40 streams on 20 Mbit/s, 20 s"}
+    parts = [p for p in names if ("instructions", p, "plait", "segments") in f.all]
+    of = {p: f.all["instructions", p, "plait", "segments"][0] for p in parts}
+    text = ("Instructions of each hot function with all that it calls, for each segment that an engine was given (and for each call), both "
+            "ends together, counted by callgrind in a scenario of the simulator. They are the same in every run of the same program, whatever "
+            "else the machine does. The simulator neither seals nor makes system calls.\n\n")
+    rows = []
+    for name in dict.fromkeys(n for p in parts for n in of[p]["functions"]):
+        each = [of[p]["functions"].get(name) for p in parts]
+        rows.append([f"`{name}`"] + [f"{r['per_segment']:,.0f} ({r['each']:,.0f})" if r else "-" for r in each])
+    rows.append(["segments"] + [f"{of[p]['segments']:,}" for p in parts])
+    return text + table(["function"] + [names[p] for p in parts], rows)
+
+
 SECTIONS = {
     "raw": ("Raw cost", raw), "aggregation": ("Aggregation", aggregation), "loss": ("Random loss", loss),
     "latency": ("Latency", latency), "connections": ("Connection rate", connections), "scale": ("Scale and memory", scale),
-    "workers": ("Workers", workers),
+    "workers": ("Workers", workers), "instructions": ("Instructions a segment", instructions),
 }
 
 
@@ -309,9 +324,12 @@ def main():
         page = g.read()
     for section in f.sections():
         title, make = SECTIONS[section]
-        text = make(f) + (f"*{cpu_name()}, {os.cpu_count()} CPUs, Linux {platform.release()}; {datetime.date.today()}, commit {version}; "
-                          f"median of {f.runs(section)}; while nothing was measured the rest of the machine used "
-                          f"{max(f.background[section], default=0):.2f} CPUs, which CPU figures include.*\n")
+        if section == "instructions": # counted, not measured: neither the machine nor what else it does matters
+            text = make(f) + f"*commit {version}*\n"
+        else:
+            text = make(f) + (f"*{cpu_name()}, {os.cpu_count()} CPUs, Linux {platform.release()}; {datetime.date.today()}, commit {version}; "
+                              f"median of {f.runs(section)}; while nothing was measured the rest of the machine used "
+                              f"{max(f.background[section], default=0):.2f} CPUs, which CPU figures include.*\n")
         if only_print:
             print(f"## {title}\n\n{text}")
         page = put(page, section, title, text)
