@@ -59,7 +59,8 @@ struct end *end_peer(struct end *e)
 		return !s->client.token || s->client.token == e->token ? &s->client : NULL;
 	if (s->dials == 1)
 		return &s->gateway[0];
-	for (unsigned i = 0; i < s->dials; i++)
+	/* In plain form a SYN sent again, after what it had opened was aborted, opens another of the same name. */
+	for (unsigned i = s->dials; i--;)
 		if (e->token && s->gateway[i].token == e->token)
 			return &s->gateway[i];
 	return NULL;
