@@ -28,7 +28,7 @@ packages() {
 				mercurial ffmpeg libwww-perl ruby php-cli php-curl lua5.4 lua-socket r-base-core \
 				default-jdk-headless w3m lynx links httpie swaks s-nail apache2-utils tmux sshfs chromium \
 				firefox-esr ;;
-		suites) packages build lab; echo libpython3-testsuite cmake dpkg-dev perl libssl-dev zlib1g-dev ;;
+		suites) packages build lab; echo libpython3.11-testsuite cmake dpkg-dev perl libssl-dev zlib1g-dev ;;
 		*)      echo "install.sh: no such set of dependencies: $set" >&2; exit 2 ;;
 		esac
 	done
