@@ -28,7 +28,7 @@ static uint32_t rol(uint32_t v, unsigned n) { return v << n | v >> (32 - n); }
 
 static void sha1_block(uint32_t h[5], const unsigned char *block)
 {
-	uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+	uint32_t w[80] = { 0 }, a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
 
 	for (unsigned i = 0; i < 80; i++) {
 		uint32_t f = i < 20 ? (b & c) | (~b & d) : i < 40 || i >= 60 ? b ^ c ^ d : (b & c) | (b & d) | (c & d);

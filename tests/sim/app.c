@@ -189,8 +189,7 @@ static void check_options(struct end *e, const struct carried_options *o)
 	struct carried_options want = options_set(e->stream);
 	char name[32];
 
-	want.serial = 1;
-	if (e->client || !sets_options(e->stream) || memcmp(&want, o, sizeof want) != 0)
+	if (e->client || !sets_options(e->stream) || o->serial != 1 || !carried_options_same(&want, o))
 		world_fail(e->host->world, "%s: options that nobody set: idle %u tos %u serial %u", end_name(e, name), o->keep_idle_s,
 			   o->tos, o->serial);
 }

@@ -63,6 +63,8 @@ for mode in preload trap; do
 	esac
 	lab_ok "$mode: keep-alives are switched on before connect()" say "$SOL_SOCKET $SO_KEEPALIVE 1"
 	lab_ok "$mode: after 50 s" say "$IPPROTO_TCP $TCP_KEEPIDLE 50"
+	lab_ok "$mode: every 7 s" say "$IPPROTO_TCP $TCP_KEEPINTVL 7"
+	lab_ok "$mode: three times" say "$IPPROTO_TCP $TCP_KEEPCNT 3"
 	lab_ok "$mode: and a type of service" say "$IPPROTO_IP $IP_TOS 184"
 	lab_ok "$mode: it connects" say connect
 	lab_ok "$mode: the gateway has its keep-alives" lab_until 5 "them" keeps 30 50

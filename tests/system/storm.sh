@@ -40,7 +40,9 @@ at_rest() { [ "$(lab_value "$1" /v1/status 'j["memory_kept"]')" -lt 1048576 ]; }
 for side in c g; do
 	lab_ok "what a peak left is given back at $side" lab_until 10 "memory_kept" at_rest $side
 done
+# shellcheck disable=SC2034 # by the side's name
 c_heap=$(heap c) g_heap=$(heap g)
+# shellcheck disable=SC2034
 c_fds=$(fds "$lab_pid_c") g_fds=$(fds "$lab_pid_g") c_kb=$(kb "$lab_pid_c") g_kb=$(kb "$lab_pid_g")
 round=2 end=$((SECONDS + ${SECONDS_LONG:-0}))
 while [ $round -le $((rounds + 1)) ] || [ $SECONDS -lt $end ]; do

@@ -24,7 +24,8 @@ static uint64_t part(const struct engine *e, uint64_t max)
 	uint64_t part = max / 8 * 7 / (e->writers ? e->writers : 1), free_bytes = e->pool.used_bytes < max ? max - e->pool.used_bytes : 0;
 
 	part = part > 3 * PAGE_SIZE_BYTES ? part - 2 * PAGE_SIZE_BYTES : PAGE_SIZE_BYTES;
-	return free_bytes >= max / 8 ? part : (uint64_t)((double)part * (double)free_bytes / (double)(max / 8));
+	/* In kilobytes, so that it fits whatever limits.memory_bytes is. */
+	return free_bytes >= max / 8 ? part : (part >> 10) * (free_bytes >> 10) / ((max >> 13) + 1) << 10;
 }
 
 /* Of max bytes of the pool; a page is the least, so that everybody moves. */

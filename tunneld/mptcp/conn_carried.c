@@ -10,12 +10,6 @@
 #include "tunneld/mptcp/pm_signal.h"
 #include "tunneld/wire/option_rules.h"
 
-static bool same(const struct carried_options *a, const struct carried_options *b)
-{
-	return a->keep_idle_s == b->keep_idle_s && a->keep_interval_s == b->keep_interval_s && a->keep_count == b->keep_count &&
-	       a->tos == b->tos;
-}
-
 static void tell(struct conn *c, const struct sub *s, usec_t now_us)
 {
 	const struct path *p = engine_path(c->engine, s->path);
@@ -37,7 +31,7 @@ void conn_carried_live(struct sub *s, usec_t now_us)
 void conn_carried_set(struct conn *c, uint32_t user_timeout_ms, const struct carried_options *o, usec_t now_us)
 {
 	uint32_t adv = user_timeout_ms ? user_timeout_ms : c->engine->config.user_timeout_ms;
-	bool news = !same(o, &c->carried.ours), uto_news = adv != c->adv_uto_ms;
+	bool news = !carried_options_same(o, &c->carried.ours), uto_news = adv != c->adv_uto_ms;
 	bool told = false;
 
 	c->adv_uto_ms = adv;

@@ -24,6 +24,12 @@ struct carried_options {
 	uint16_t keep_idle_s, keep_interval_s; /* keep-alives, RFC 9293 3.8.4; idle 0: none wanted */
 	uint8_t keep_count, tos, serial;
 };
+/* But for serial. */
+static inline bool carried_options_same(const struct carried_options *a, const struct carried_options *b)
+{
+	return a->keep_idle_s == b->keep_idle_s && a->keep_interval_s == b->keep_interval_s && a->keep_count == b->keep_count &&
+	       a->tos == b->tos;
+}
 
 enum mptcp_subtype {
 	MP_CAPABLE = 0x0, MP_JOIN = 0x1, DSS = 0x2, ADD_ADDR = 0x3, REMOVE_ADDR = 0x4, MP_PRIO = 0x5,

@@ -205,7 +205,7 @@ static void test_workers_have_groups_in_common(void)
 		for (uint32_t peer = 0; peer < 3; peer++) {
 			x = by_router(peer, peer, ip(203, 0, 113, 9));
 			/* laptop-1 is at both; at each there is one more with two sessions. */
-			snprintf(x.peer_name, sizeof x.peer_name, "laptop-%u", worker + (peer ? 1 : 0));
+			snprintf(x.peer_name, sizeof x.peer_name, "laptop-%u", worker + (peer ? 1u : 0u));
 			now += S;
 			(void)report(x, true);
 		}
