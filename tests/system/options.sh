@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # what eval expands
 # What an application sets on its socket and means the whole way: TCP_USER_TIMEOUT, SO_KEEPALIVE with its timers and the type of service,
 # before connect() and after it, by a program that is preloaded and by one that is trapped. Seen at the gateway, on its socket to the destination.
 #
