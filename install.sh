@@ -5,7 +5,7 @@
 #
 # usage: install.sh [--prefix DIR]     dependencies, build, install (default prefix /usr/local)
 #        install.sh --uninstall [--prefix DIR]
-#        install.sh --deps SET...      only dependencies: build run check demo lint bench system apps suites
+#        install.sh --deps SET...      only dependencies: build check demo lint bench system apps suites
 #
 # `make deps`, `make check`, `make demo` call the last form, so that every package is named here and nowhere else.
 # Configuration in /etc/plait is made by hand (see README.md) and is never touched.
@@ -16,7 +16,7 @@ packages() {
 		case $set in
 		build)  echo gcc make libc6-dev libev-dev libsodium-dev libjansson-dev libmicrohttpd-dev libmnl-dev ;;
 		check)  packages build lab; echo libcunit1-dev python3-jsonschema git wget ;;
-		lab)    echo iproute2 procps util-linux python3 curl ;;
+		lab)    echo iproute2 procps util-linux python3 curl ethtool ;;
 		demo)   packages build lab ;;
 		lint)   packages build; echo clang clang-tidy cppcheck shellcheck libcunit1-dev ;;
 		bench)  packages build lab; echo iperf3 mptcpize valgrind ;;
@@ -48,7 +48,8 @@ have() {
 }
 
 deps() {
-	wanted=$(packages "$@" | tr ' ' '\n' | sort -u)
+	wanted=$(packages "$@")
+	wanted=$(echo "$wanted" | tr ' ' '\n' | sort -u)
 	if ! command -v dpkg-query >/dev/null; then
 		command -v cc >/dev/null && printf '#include <%s>\n' ev.h sodium.h jansson.h microhttpd.h libmnl/libmnl.h |
 			cc -fsyntax-only -x c - 2>/dev/null && return 0
