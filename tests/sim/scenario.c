@@ -46,6 +46,7 @@ static const struct scenario scenarios[] = {
 	{ .name = "40 streams, one 20M 20ms",          .path = { { 20, 10, 0, 0, 0, false, 0 } }, .streams = 40, .share = 0.90, .jain = 0.9 },
 	/* The beginning alone: round trips that differ must not look like a queue. */
 	{ .name = "40M 20ms + 20M 60ms, first 2 s",          .path = { { 40, 10, 0, 0, 0, false, 0 }, { 20, 30, 0, 0, 0, false, 0 } }, .run_s = 2, .share = 0.80 },
+	{ .name = "1000M 1ms + 1000M 1ms, first 1 s",            .path = { { 1000, 1, 0, 0, 0, false, 0 }, { 1000, 1, 0, 0, 0, false, 0 } }, .run_s = 1, .share = 0.80 },
 	{ .name = "one 100M 10ms, jitter 20 ms, first 2 s",  .path = { { 100, 5, 0, 0, 0, false, .jitter_ms = 20 } }, .run_s = 2, .seeds = 25, .share = 0.35 },
 	{ .name = "one 20M 60ms, jitter 30 ms, first 2 s",   .path = { { 20, 30, 0, 0, 0, false, .jitter_ms = 30 } }, .run_s = 2, .share = 0.50 },
 	{ .name = "one 100M 60ms, jitter 30 ms",             .path = { { 100, 30, 0, 0, 0, false, .jitter_ms = 30 } }, .share = 0.75 },

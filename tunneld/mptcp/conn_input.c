@@ -176,18 +176,56 @@ static bool waits_on_a_good_path(const struct sub *s)
 	return s->conn->dialling && p && p->state == PATH_UP;
 }
 
+/* False: the payload ended the subflow. */
+static bool took_payload(struct sub *s, const struct subflow_facts *f, const struct mapping *map, usec_t now_us, bool *fin)
+{
+	switch (conn_payload(s, f, map, now_us, fin)) {
+	case PAY_OK:
+		return true;
+	case PAY_GONE:
+		return false;
+	case PAY_RESET:
+		break;
+	}
+	conn_facts_corrupt(s, "its data has no mapping, or a wrong checksum", REASON_MIDDLEBOX);
+	conn_sub_rst(s, s->path, REASON_MIDDLEBOX, false);
+	conn_sub_lost(s, now_us);
+	return false;
+}
+
+/*
+ * The next of a run: it was all said by the segment before, mapping included, and only the bytes are new (D12). Its run is
+ * answered once, when the host asks for output. False: it needs all of conn_segment().
+ */
+static bool next_of_run(struct sub *s, path_id path, const struct segment *seg, usec_t now_us)
+{
+	static const struct mapping none = { 0 };
+	struct conn *c = s->conn;
+	struct subflow_facts f;
+
+	if (s->stage != SUB_LIVE || s->path != path || c->state != M_ESTAB || c->fallen || c->join_us != USEC_NEVER ||
+	    s->backup.cause != CAUSE_NONE || s->remove_us != USEC_NEVER || !s->mappings.count ||
+	    !subflow_predicted(&s->sf, seg, conn_rcv_window(c), now_us))
+		return false;
+	c->last_rcv = s;
+	f = (struct subflow_facts){
+		.payload = true, .payload_seq = seg->seq, .payload_at = seg->payload, .payload_len = seg->payload_len,
+	};
+	(void)took_payload(s, &f, &none, now_us, &f.fin);
+	return true;
+}
+
 void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t now_us)
 {
 	struct conn *c = s->conn;
 	struct subflow_facts f = { 0 };
 	struct mapping map = { 0 };
-	enum pay_verdict pay;
 	bool synack_seg = (seg->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 
 	engine_ready(c);
 	s->want_out = true;
 	c->burst_sub = -1;
-	if (c->state == M_CLOSED)
+	if (c->state == M_CLOSED || next_of_run(s, path, seg, now_us))
 		return;
 	if (conn_fastclose_received(s, seg, now_us))
 		return;
@@ -264,15 +302,8 @@ void conn_segment(struct sub *s, path_id path, const struct segment *seg, usec_t
 			(void)conn_fail_received(s, now_us); /* what has fallen back stays */
 		if (seg->payload_len && !c->fallen)
 			conn_mapping_remember(s, seg, &map);
-		pay = f.payload ? conn_payload(s, &f, &map, now_us, &f.fin) : PAY_OK;
-		if (pay == PAY_GONE)
+		if (f.payload && !took_payload(s, &f, &map, now_us, &f.fin))
 			return;
-		if (pay == PAY_RESET) {
-			conn_facts_corrupt(s, "its data has no mapping, or a wrong checksum", REASON_MIDDLEBOX);
-			conn_sub_rst(s, s->path, REASON_MIDDLEBOX, false);
-			conn_sub_lost(s, now_us);
-			return;
-		}
 	}
 	if (!conn_subflow_facts(s, &f, now_us) || c->state != M_CLOSED) {
 		conn_free_acked(c);

@@ -206,6 +206,14 @@ void subflow_close_now(struct subflow *sf);
 void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_wnd, usec_t now_us, struct subflow_facts *facts);
 
 /*
+ * Whether this segment only brings the bytes that come next: no hole anywhere, no option, nothing new about what we sent, the
+ * window as it was. So are most of a batch. True: subflow_input() would have said no more than `payload`, all of it, and need
+ * not be called; what is kept goes to subflow_received() as ever. RFC 7323 5.6 calls that header prediction; after a
+ * segment that is not so predicted everything is looked at again.
+ */
+bool subflow_predicted(struct subflow *sf, const struct segment *seg, uint32_t rcv_wnd, usec_t now_us);
+
+/*
  * The owner kept [seq, seq+len): advances rcv_nxt or records it for SACK; schedules the ACK (at once
  * if out of order or every second full segment, RFC 5681 4.2; else delayed). Returns true if rcv_nxt
  * moved; then *fin tells whether the peer's FIN has come in order by this.

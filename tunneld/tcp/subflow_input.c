@@ -289,6 +289,22 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 	}
 }
 
+bool subflow_predicted(struct subflow *sf, const struct segment *seg, uint32_t rcv_wnd, usec_t now_us)
+{
+	if (sf->state != SF_ESTABLISHED || (seg->flags & ~TCP_PSH) != TCP_ACK || !ssn_eq(seg->seq, sf->rcv_nxt) ||
+	    !ssn_eq(seg->ack, sf->snd_una) || seg->tcp.has != (sf->ts_ok ? OPT_TIMESTAMP : 0) || timestamp_fails(sf, seg, now_us) ||
+	    seg->mptcp_count || sf->ooo.count || sf->fin_received || ssn_lt(seg->seq, sf->snd_wl1) || ssn_lt(seg->ack, sf->snd_wl2) ||
+	    !sf->snd_wnd || (uint32_t)seg->window << sf->snd_wscale != sf->snd_wnd || sf->persist_deadline_us != USEC_NEVER ||
+	    !seg->payload_len || seg->payload_len > subflow_rcv_room(sf, rcv_wnd))
+		return false;
+	count(sf->config.counters, CNT_HeaderPredicted);
+	note_timestamp(sf, seg, now_us);
+	sf->last_rcv_us = now_us;
+	sf->snd_wl1 = seg->seq;
+	sf->snd_wl2 = seg->ack;
+	return true;
+}
+
 static void note_recent(struct subflow *sf, uint64_t start)
 {
 	enum { N = sizeof sf->ooo_recent / sizeof *sf->ooo_recent };
