@@ -52,9 +52,9 @@ workers_of() { # the workers that /v1/WHAT names, in order
 	[ "$(lab_value g "/v1/$1" "sorted({x['worker'] for x in j['$1']})")" = "$2" ]
 }
 told() { grep -q "$2" "$LAB/$1"; }
-hold() { # SIDE [COUNT]: idle streams, until what writes to its fifo is closed
+hold() { # SIDE [COUNT [stall]]: idle streams, or stalled ones, until what writes to its fifo is closed
 	rm -f "$LAB/idle.$1"
-	client "$1" python3 "$LAB_ROOT/tests/system/streams.py" idle "$SERVER" 8100 "${2:-20}" <"$LAB/hold.$1" >"$LAB/idle.$1" 2>&1 &
+	client "$1" python3 "$LAB_ROOT/tests/system/streams.py" "${3:-idle}" "$SERVER" 8100 "${2:-20}" <"$LAB/hold.$1" >"$LAB/idle.$1" 2>&1 &
 }
 
 lab_up 'rate 300M; delay 5; queue 60ms' 'rate 150M; delay 10; queue 60ms' || exit 1
@@ -122,6 +122,23 @@ lab_ok "and the other has no more than what is left" eval "! load d 15 5"
 exec 8>&-
 lab_until 10 "their end" none
 lab_ok "but all that it needs when that has gone" load d 30 6
+kill -TERM "$lab_pid_g"
+wait "$lab_pid_g"
+
+# So is that of memory: streams that nobody reads fill it, up to the quarter that is kept for what arrives.
+sed -i 's|"limits": {"connections": 40}|"limits": {"memory_bytes": 4194304}|' "$LAB/g.json"
+lab_tunneld g
+lab_until 30 "streams" eval "load c 1 1 && load d 1 1"
+held() { lab_value g /v1/status 'j["memory_used"]'; }
+holds() { [ "$(held)" -gt "$1" ]; }
+hold c 12 stall
+exec 8>"$LAB/hold.c"
+lab_ok "one client's worker has more than half of the memory" lab_until 20 "full buffers" holds $((4194304 / 2))
+lab_ok "beside that the other's streams are intact" load d 50 7
+lab_ok "nobody is beyond the limit" [ "$(held)" -le 4194304 ]
+exec 8>&-
+nothing() { [ "$(held)" = 0 ]; }
+lab_ok "and all of it is given back" lab_until 20 "empty buffers" nothing
 kill -TERM "$lab_pid_g"
 wait "$lab_pid_g"
 lab_ok "nothing is said of races" eval "! grep -q 'WARNING: ThreadSanitizer' $LAB/tunneld-*.log"

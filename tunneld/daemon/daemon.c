@@ -273,11 +273,9 @@ void daemon_use_egress(struct daemon *d)
 static struct engine *engine_open(struct daemon *d, enum segment_form form, uint32_t paths_max, bool listens)
 {
 	const struct config *c = d->config;
-	/* Each could take all, and seldom are there two: no more than half then, so that the limit is one. */
-	bool two = c->plain_connect.count + c->plain_listen_count && (c->gateway || c->gateway_count);
 	struct engine_config ec = {
 		.connections_max = d->connections_max, .paths_max = paths_max,
-		.memory_max = c->memory_bytes / (two ? 2 : 1) / c->workers,
+		.memory = &d->first->memory,
 		.congestion = c->congestion, .scheduler = c->scheduler, .checksum = c->checksum,
 		.fastclose = c->fastclose_ack ? FASTCLOSE_ACK : FASTCLOSE_RST, .form = form,
 		.gateway = listens, .subflows_max = SUBFLOWS_MAX, .connect_timeout_us = CONNECT_TIMEOUT_US,
@@ -333,6 +331,8 @@ static void raise_fd_limit(uint32_t connections)
 			 (unsigned long long)r.rlim_max);
 }
 
+static bool uses_plain(const struct config *c) { return c->plain_connect.count || c->plain_listen_count; }
+
 /* What every worker has. */
 static int open_one(struct daemon *d)
 {
@@ -356,9 +356,9 @@ static int open_one(struct daemon *d)
 			return 1;
 	d->engine = engine_open(d, SEGMENT_SEALED,
 				d->peers_max * PATHS_PER_PEER < PATHS_MAX ? d->peers_max * PATHS_PER_PEER : PATHS_MAX, c->gateway);
-	if (!d->worker && (c->plain_connect.count || c->plain_listen_count))
+	if (!d->worker && uses_plain(c))
 		d->plain_engine = engine_open(d, SEGMENT_PLAIN, PLAIN_PATHS_MAX, c->plain_listen_count);
-	if (!d->engine || (!d->plain_engine && !d->worker && (c->plain_connect.count || c->plain_listen_count))) {
+	if (!d->engine || (!d->plain_engine && !d->worker && uses_plain(c))) {
 		log_line(LOG_ERROR, "the engine cannot start: out of memory for %u connections?", c->connections_max);
 		return 1;
 	}
@@ -449,6 +449,7 @@ int daemon_run(struct config *config, const char *file)
 	d->first = d;
 	d->config = config;
 	d->connections_max = worker_connections(config);
+	page_bank_init(&d->memory, config->memory_bytes, config->workers + (uses_plain(config) ? 1 : 0));
 	d->file = file;
 	d->started_us = d->now_us = clock_now();
 	raise_fd_limit(config->connections_max);

@@ -18,6 +18,7 @@
 #include "tunneld/io/stream.h"
 #include "tunneld/io/udp.h"
 #include "tunneld/mptcp/engine.h"
+#include "tunneld/mptcp/page_pool.h"
 #include "tunneld/paths/paths.h"
 #include "tunneld/seal/seal.h"
 
@@ -105,6 +106,7 @@ struct daemon {
 
 	struct config *config;      /* the first's; changed only while every worker is entered */
 	uint32_t connections_max;   /* room in its tables: worker_connections() */
+	struct bank memory;    /* the first's: limits.memory_bytes, of all engines of all workers */
 	atomic_uint connections;    /* the first's, with several workers: of all of them, config->connections_max at most */
 	const char *file;
 	struct loop *loop;

@@ -52,9 +52,7 @@ struct conn *conn_new(struct engine *e, peer_id peer, bool client, uint64_t key,
 	c->snd_first = c->snd_una = c->snd_nxt = c->snd_edge = c->opportunistic = c->queue.start;
 	c->opportunistic.v--;
 	c->snd_limit = CONN_WINDOW_FIRST;
-	c->rcv_limit = CONN_WINDOW_FIRST;
-	if (c->rcv_limit > e->pool.max_bytes / 4)
-		c->rcv_limit = e->pool.max_bytes / 4;
+	c->rcv_limit = conn_window_first(e);
 	c->open_deadline_us = c->fin_resend_us = c->zero_window_us = c->stuck_us = USEC_NEVER;
 	c->join_us = c->dead_us = c->close_us = c->fail_us = c->abort_us = USEC_NEVER;
 	c->round_us = c->una_us = now_us;
@@ -79,7 +77,8 @@ void conn_free(struct conn *c)
 	while (c->sub_count)
 		conn_sub_free(c->subs[c->sub_count - 1]);
 	conn_facts_down(c);
-	c->engine->writers -= c->writes;
+	if (c->writes)
+		bank_writer(pool->bank, false);
 	conn_room_leave(c);
 	send_queue_close(&c->queue, pool);
 	reorder_close(&c->reorder, pool);
@@ -125,7 +124,7 @@ void conn_update_rcv_edge(struct conn *c)
 	if (!c->remote_key_known)
 		return;
 	edge = dsn_add(c->reorder.read, c->rcv_limit);
-	if (pool->used_bytes > pool->max_bytes / 2)
+	if (page_pool_free(pool) < pool->bank->max_bytes / 4)
 		edge = dsn_min(edge, dsn_add(c->reorder.ready, EDGE_PRESSED));
 	/* RFC 8684 3.3.1: the right edge never moves left. */
 	c->rcv_edge = dsn_max(c->rcv_edge, edge);
@@ -136,7 +135,7 @@ size_t conn_room(const struct conn *c)
 	uint64_t unacked = (uint64_t)dsn_diff(c->queue.end, c->snd_una), limit = conn_send_limit(c);
 	const struct page_pool *pool = &c->engine->pool;
 
-	if (pool->used_bytes + 2 * PAGE_SIZE_BYTES > pool->max_bytes - pool->max_bytes / 4 && unacked)
+	if (page_pool_free(pool) < pool->bank->max_bytes / 4 + 2 * PAGE_SIZE_BYTES && unacked)
 		return 0;
 	return unacked < limit ? (size_t)(limit - unacked) : 0;
 }

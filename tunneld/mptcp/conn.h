@@ -181,7 +181,7 @@ struct conn {
 	struct reinject *reinjects;
 	uint32_t reinject_count, reinject_room;
 	struct dsn opportunistic;  /* snd_una for which the window-limited reinjection was done */
-	bool writes;               /* counted in engine->writers: holds pages to be sent, or wants one */
+	bool writes;               /* counted among the writers of the bank: holds pages to be sent, or wants one */
 	bool short_write;          /* the host was told less room than it wanted: TELL_ROOM when there is some */
 
 	/* receiving side, B.1.3 */

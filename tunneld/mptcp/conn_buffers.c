@@ -8,7 +8,8 @@
  * switches): one alone may have a fifth of the pool. Limits that are each connection's own matter leave all of the pool to those who
  * came first. Where many write, a quarter of what is free is more than anybody's part, and pages are gone before those who
  * have none get one: there each may have an equal part of seven eighths, and less as the last eighth goes, down to a page. So
- * who has more than his part waits until he has not, and what he gives back goes to who has less.
+ * who has more than his part waits until he has not, and what he gives back goes to who has less. Where engines share a bank
+ * (workers), all of this is reckoned from what is free in it and from the writers of all of them, as if they were one.
  */
 #include "tunneld/mptcp/conn_internal.h"
 
@@ -16,12 +17,23 @@
 
 /* How often the row is told: those who were need a moment to take what they were told of. */
 enum { ROOM_EVERY_US = 1000 };
+/* How often those in the row look, where it may be another engine that gives pages back. */
+enum { ROOM_LOOK_US = 5000 };
 enum { ROUND_MIN_US = 5000, /* shortest round of autotuning: a timer's grain is not a measure */ SLACK = 64 * 1024 };
+
+/* Of the first max bytes of the bank, whoever has the others. */
+static uint64_t free_of(const struct engine *e, uint64_t max)
+{
+	uint64_t rest = e->pool.bank->max_bytes - max, free_bytes = page_pool_free(&e->pool);
+
+	return free_bytes > rest ? free_bytes - rest : 0;
+}
 
 /* Of max bytes of the pool, where there are several writers: with what their last pages leave over. */
 static uint64_t part(const struct engine *e, uint64_t max)
 {
-	uint64_t part = max / 8 * 7 / (e->writers ? e->writers : 1), free_bytes = e->pool.used_bytes < max ? max - e->pool.used_bytes : 0;
+	uint32_t writers = e->pool.bank->writers;
+	uint64_t part = max / 8 * 7 / (writers ? writers : 1), free_bytes = free_of(e, max);
 
 	part = part > 3 * PAGE_SIZE_BYTES ? part - 2 * PAGE_SIZE_BYTES : PAGE_SIZE_BYTES;
 	/* In kilobytes, so that it fits whatever limits.memory_bytes is. */
@@ -31,8 +43,8 @@ static uint64_t part(const struct engine *e, uint64_t max)
 /* Of max bytes of the pool; a page is the least, so that everybody moves. */
 static uint64_t share(const struct engine *e, uint64_t max)
 {
-	uint64_t most = e->pool.max_bytes / 8 < CONN_WINDOW_MAX ? e->pool.max_bytes / 8 : CONN_WINDOW_MAX;
-	uint64_t free_bytes = e->pool.used_bytes < max ? max - e->pool.used_bytes : 0;
+	uint64_t whole = e->pool.bank->max_bytes, free_bytes = free_of(e, max);
+	uint64_t most = whole / 8 < CONN_WINDOW_MAX ? whole / 8 : CONN_WINDOW_MAX;
 
 	if (free_bytes / 4 < most)
 		most = free_bytes / 4;
@@ -42,14 +54,14 @@ static uint64_t share(const struct engine *e, uint64_t max)
 /* Writers leave a quarter to what arrives. */
 static uint64_t send_share(const struct engine *e)
 {
-	uint64_t max = e->pool.max_bytes / 4 * 3, most = share(e, max), equal = part(e, max);
+	uint64_t max = e->pool.bank->max_bytes / 4 * 3, most = share(e, max), equal = part(e, max);
 
 	if (equal >= most)
 		return most;
 	return equal > PAGE_SIZE_BYTES ? equal : PAGE_SIZE_BYTES;
 }
 
-static uint64_t receive_share(const struct engine *e) { return share(e, e->pool.max_bytes); }
+static uint64_t receive_share(const struct engine *e) { return share(e, e->pool.bank->max_bytes); }
 
 void conn_writer_note(struct conn *c)
 {
@@ -58,7 +70,7 @@ void conn_writer_note(struct conn *c)
 	if (writes == c->writes)
 		return;
 	c->writes = writes;
-	c->engine->writers += writes ? 1u : -1u;
+	bank_writer(c->engine->pool.bank, writes);
 }
 
 /* --- the row of those for whom there was no page --- */
@@ -90,9 +102,7 @@ void conn_room_leave(struct conn *c)
 
 static uint32_t pages_free(const struct engine *e)
 {
-	uint64_t max = e->pool.max_bytes / 4 * 3;
-
-	return e->pool.used_bytes < max ? (uint32_t)((max - e->pool.used_bytes) / PAGE_SIZE_BYTES) : 0;
+	return (uint32_t)(free_of(e, e->pool.bank->max_bytes / 4 * 3) / PAGE_SIZE_BYTES);
 }
 
 /* No event of theirs says when there are pages again: others give them back. As many are told as find one, and no more in a moment. */
@@ -105,6 +115,8 @@ void conn_room_serve(struct engine *e, usec_t now_us)
 	if (now_us >= e->room_us)
 		e->room_told = 0;
 	pages = pages_free(e);
+	if (!pages && e->pool.bank->shared)
+		e->room_us = usec_add(now_us, ROOM_LOOK_US);
 	while (e->room_first && e->room_told < pages) {
 		struct conn *c = e->room_first;
 
@@ -122,14 +134,20 @@ void conn_room_serve(struct engine *e, usec_t now_us)
 
 usec_t conn_room_deadline(const struct engine *e)
 {
-	return e->room_first && pages_free(e) ? e->room_us : USEC_NEVER;
+	return e->room_first && (e->pool.bank->shared || pages_free(e)) ? e->room_us : USEC_NEVER;
 }
 
-static uint64_t clamped(uint64_t want, uint64_t most)
+static uint64_t clamped(uint64_t want, uint64_t least, uint64_t most)
 {
-	if (want < CONN_WINDOW_FIRST)
-		want = CONN_WINDOW_FIRST;
+	if (want < least)
+		want = least;
 	return want < most ? want : most;
+}
+
+/* What all are promised before any of it is read is a quarter of the pool or little more: who reads has more after a round trip. */
+uint64_t conn_window_first(const struct engine *e)
+{
+	return clamped(e->pool.bank->max_bytes / 4 / (e->conn_count + 1), PAGE_SIZE_BYTES, CONN_WINDOW_FIRST);
 }
 
 uint64_t conn_send_limit(const struct conn *c)
@@ -141,8 +159,9 @@ uint64_t conn_send_limit(const struct conn *c)
 
 void conn_tune_send(struct conn *c)
 {
-	uint64_t cwnd = 0, rate = 0, want;
+	uint64_t cwnd = 0, rate = 0, carried, want;
 	usec_t longest = ROUND_MIN_US;
+	bool loses = false;
 
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct subflow *sf = &c->subs[i]->sf;
@@ -150,11 +169,19 @@ void conn_tune_send(struct conn *c)
 		/* Of a path that is shared out it gets its part, whatever its window would allow. */
 		cwnd += sf->fair_cwnd && 4 * (uint64_t)sf->fair_cwnd < sf->cc.cwnd ? 4 * (uint64_t)sf->fair_cwnd : sf->cc.cwnd;
 		rate += subflow_rate(sf);
+		loses = loses || sf->in_recovery;
 		if (conn_sub_usable(c->subs[i]) && !conn_sub_avoid(c->subs[i]))
 			longest = usec_max(longest, sf->rtt.srtt_us);
 	}
-	/* What quick subflows send while the slowest has its round trip waits for it: RFC 6182 5.3, twice to let it grow. */
-	want = clamped(2 * (rate * longest / USEC_PER_S > cwnd ? rate * longest / USEC_PER_S : cwnd) + SLACK, send_share(c->engine));
+	/*
+	 * What quick subflows send while the slowest has its round trip waits for it: RFC 6182 5.3, twice to let it grow. What is lost there
+	 * takes another round trip or two, and all that comes behind it waits; where something is lost, more will be.
+	 */
+	carried = rate * longest / USEC_PER_S;
+	want = 2 * (carried > cwnd ? carried : cwnd);
+	if (loses && want < 4 * carried)
+		want = 4 * carried;
+	want = clamped(want + SLACK, CONN_WINDOW_FIRST, send_share(c->engine));
 	/* It follows a slower path down only when that is worth while: the measure swings. */
 	if (want > c->snd_limit || want < c->snd_limit / 4)
 		c->snd_limit = want;
@@ -183,7 +210,7 @@ void conn_tune_receive(struct conn *c, usec_t now_us)
 	/* Dynamic right-sizing: twice of what was read in a round trip, so that the window is never the limit. */
 	want = 2 * copied * c->round_len_us / (usec_since(now_us, c->round_us) + 1) + SLACK;
 	most = receive_share(c->engine);
-	want = clamped(want, most);
+	want = clamped(want, conn_window_first(c->engine), most);
 	/* Wanting less is not a reason to shrink, the pool's being short is: what was promised already stands (conn_rcv_wnd()). */
 	if (c->rcv_limit > most)
 		c->rcv_limit = most;

@@ -374,7 +374,16 @@ void conn_mapping_remember(struct sub *s, const struct segment *seg, struct mapp
 	}
 }
 
-static uint64_t ooo_reserve(const struct conn *c) { return c->engine->pool.max_bytes / 8; }
+static uint64_t ooo_reserve(const struct conn *c) { return c->engine->pool.bank->max_bytes / 8; }
+
+/*
+ * The last eighth is for those whose application reads: else streams that nobody reads fill the pool with what they were promised
+ * when there was plenty, and all others stand still with them. What is refused comes again.
+ */
+static bool unread(const struct conn *c)
+{
+	return page_pool_free(&c->engine->pool) < ooo_reserve(c) && reorder_waiting(&c->reorder) >= PAGE_SIZE_BYTES;
+}
 
 /* Takes one mapped stretch of payload. Returns how many bytes were kept (and may be acknowledged). */
 static uint32_t take(struct sub *s, struct dsn dsn, const uint8_t *bytes, uint32_t len)
@@ -392,6 +401,10 @@ static uint32_t take(struct sub *s, struct dsn dsn, const uint8_t *bytes, uint32
 			return 0;
 		end = limit;
 		len = (uint32_t)dsn_diff(end, dsn);
+	}
+	if (unread(c)) {
+		count(k, CNT_ReorderUnread);
+		return 0;
 	}
 	if (reorder_insert(&c->reorder, &c->engine->pool, dsn, bytes, len, ooo_reserve(c), &fresh) != ERR_OK) {
 		count(k, CNT_ReorderFull);

@@ -81,6 +81,7 @@ void conn_option_data_ack(const struct sub *s, struct segment *seg);
 
 /* --- conn_buffers.c --- */
 void conn_tune_send(struct conn *c);                  /* the peer acknowledged data */
+uint64_t conn_window_first(const struct engine *e);
 void conn_room_wait(struct conn *c);                   /* the pool has no page for it: it is told when it has */
 void conn_room_leave(struct conn *c);
 void conn_room_serve(struct engine *e, usec_t now_us); /* tells those in the row, as far as there are pages */

@@ -109,11 +109,14 @@ struct engine *engine_new(const struct engine_config *config, const uint8_t seed
 		e->config.close_timeout_us = 60 * USEC_PER_S;
 	if (!e->config.memory_max)
 		e->config.memory_max = UINT64_C(1) << 30;
+	if (e->config.memory)
+		page_pool_share(&e->pool, e->config.memory);
+	else
+		page_pool_init(&e->pool, e->config.memory_max);
 	if (!e->cc || !e->sched || !take_tables(e) || !engine_facts_open(e)) {
 		engine_free(e);
 		return NULL;
 	}
-	page_pool_init(&e->pool, e->config.memory_max);
 	e->probes = PATH_NONE;
 	for (uint32_t i = 0; i < ENGINE_PEERS_MAX; i++)
 		e->peers[i].paths = PATH_NONE;

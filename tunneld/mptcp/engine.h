@@ -25,6 +25,7 @@
 #include "tunneld/wire/segment.h"
 
 struct engine;
+struct bank;
 
 enum { ENGINE_PATHS_MAX = 4096, ENGINE_PEERS_MAX = 1024 };
 typedef uint32_t conn_id;  /* names a connection to the host: index and generation, never reused at once; 0 = none */
@@ -34,6 +35,7 @@ typedef uint32_t peer_id;  /* the host's number for an authenticated remote tunn
 struct engine_config {
 	uint32_t connections_max, paths_max;
 	uint64_t memory_max;       /* bytes of payload buffers, all connections together */
+	struct bank *memory;  /* in place of memory_max: several engines' (page_bank_init()); borrowed, lives longer */
 	const char *congestion, *scheduler;
 	bool checksum;             /* DSS checksums wanted, RFC 8684 3.3.0 */
 	enum { FASTCLOSE_RST, FASTCLOSE_ACK } fastclose;

@@ -8,7 +8,7 @@
 #include <assert.h>
 
 /* A quarter of the pool is kept for what arrives: a sender can wait, a receiver has promised its window. */
-static uint64_t write_reserve(const struct engine *e) { return e->pool.max_bytes / 4; }
+static uint64_t write_reserve(const struct engine *e) { return e->pool.bank->max_bytes / 4; }
 
 static bool may_write(const struct conn *c)
 {

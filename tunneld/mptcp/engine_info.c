@@ -79,7 +79,7 @@ enum err engine_subflow_info(const struct engine *e, conn_id id, uint32_t nth, s
 void engine_stats(const struct engine *e, struct engine_stats *out)
 {
 	*out = (struct engine_stats){
-		.memory_used = e->pool.used_bytes, .memory_max = e->pool.max_bytes,
+		.memory_used = e->pool.used_bytes, .memory_max = e->pool.bank->max_bytes,
 		.memory_kept = (uint64_t)e->pool.free_count * PAGE_SIZE_BYTES,
 		.connections = e->conn_count, .subflows = e->sub_count,
 	};
@@ -136,7 +136,8 @@ void engine_check(const struct engine *e)
 		assert(!(p->row[0].first || p->row[1].first) || p->busy || p->granted);
 	}
 	assert(conns == e->conn_count && subs == e->sub_count);
-	assert(pages * PAGE_SIZE_BYTES == e->pool.used_bytes && e->pool.used_bytes <= e->pool.max_bytes);
+	assert(pages * PAGE_SIZE_BYTES == e->pool.used_bytes && e->pool.used_bytes <= e->pool.drawn_bytes &&
+	       e->pool.drawn_bytes <= e->pool.bank->max_bytes);
 	for (uint32_t i = 1; i <= e->heap_count; i++) {
 		assert(e->heap[i]->heap_index == i);
 		assert(i == 1 || e->heap[i / 2]->deadline_us <= e->heap[i]->deadline_us);

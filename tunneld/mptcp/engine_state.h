@@ -99,7 +99,6 @@ struct engine {
 	const struct sched_ops *sched;
 	struct counters *counters, own_counters;
 	struct page_pool pool;
-	uint32_t writers;         /* connections with pages to be sent, or in want of one */
 	struct conn *room_first, *room_last; /* those that want one, in the order in which they asked */
 	usec_t room_us;           /* when the next of them may be told, */
 	uint32_t room_told;       /*   after so many since ROOM_EVERY_US before that */

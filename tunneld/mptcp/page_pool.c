@@ -5,14 +5,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+void page_bank_init(struct bank *b, uint64_t max_bytes, unsigned pools)
+{
+	bank_init(b, max_bytes, PAGE_SIZE_BYTES, pools);
+}
+
+void page_pool_share(struct page_pool *p, struct bank *b)
+{
+	*p = (struct page_pool){ .bank = b, .free_keep = 256 };
+}
+
 void page_pool_init(struct page_pool *p, uint64_t max_bytes)
 {
-	*p = (struct page_pool){ .max_bytes = max_bytes, .free_keep = 256 };
+	page_pool_share(p, &p->own);
+	page_bank_init(&p->own, max_bytes, 1);
+}
+
+static bool draw(struct page_pool *p)
+{
+	uint64_t bytes = bank_draw(p->bank);
+
+	p->drawn_bytes += bytes;
+	return bytes;
+}
+
+static void bring_back(struct page_pool *p, uint64_t bytes)
+{
+	p->drawn_bytes -= bytes;
+	bank_bring(p->bank, bytes);
 }
 
 void page_pool_close(struct page_pool *p)
 {
 	assert(p->used_bytes == 0);
+	if (p->bank)
+		bring_back(p, p->drawn_bytes);
 	page_pool_trim(p);
 }
 
@@ -31,7 +58,7 @@ uint8_t *page_pool_get(struct page_pool *p, uint64_t reserve_bytes)
 {
 	uint8_t *page = p->free_list;
 
-	if (p->used_bytes + PAGE_SIZE_BYTES + reserve_bytes > p->max_bytes)
+	if (page_pool_free(p) < PAGE_SIZE_BYTES + reserve_bytes || (p->used_bytes == p->drawn_bytes && !draw(p)))
 		return NULL;
 	if (page) {
 		memcpy(&p->free_list, page, sizeof p->free_list);
@@ -47,6 +74,11 @@ void page_pool_put(struct page_pool *p, uint8_t *page)
 {
 	assert(p->used_bytes >= PAGE_SIZE_BYTES);
 	p->used_bytes -= PAGE_SIZE_BYTES;
+	/* One chunk is kept, so that who takes and gives at its border does not meet the others each time; nothing used, nothing kept. */
+	if (!p->used_bytes)
+		bring_back(p, p->drawn_bytes);
+	else if (p->drawn_bytes - p->used_bytes >= 2 * p->bank->chunk_bytes)
+		bring_back(p, p->bank->chunk_bytes);
 	if (p->free_count >= p->free_keep) {
 		free(page);
 		return;

@@ -225,7 +225,7 @@ static void stats_add(const struct engine *e, struct engine_stats *to)
 	to->paths += s.paths;
 	to->memory_used += s.memory_used;
 	to->memory_kept += s.memory_kept;
-	to->memory_max += s.memory_max;
+	to->memory_max = s.memory_max; /* one limit for all */
 }
 
 void status_engine_stats(struct daemon *d, struct engine_stats *out)
