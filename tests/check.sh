@@ -81,13 +81,15 @@ if [ -x "$B/tests/sim/sim" ]; then
 	step stories make -s sim-stories SAN=1 B="$B"
 	step traces make -s traces-check SAN=1 B="$B"
 	step sim make -s sim SAN=1 B="$B" SEEDS="$SEEDS"
+	step buffers make -s sim-buffers SAN=1 B="$B"
+	step fairness make -s sim-fairness SAN=1 B="$B"
 	step scenarios make -s sim-scenarios SAN=1 B="$B"
 	step sim-flap make -s sim SAN=1 B="$B" PROFILE=flap SEEDS=40
 	step sim-outage make -s sim SAN=1 B="$B" PROFILE=outage SEEDS=40
 	step sim-delay make -s sim SAN=1 B="$B" PROFILE=delay SEEDS=200
 fi
 # Where no namespace can be made these say "0 passed, 0 failed, N skipped" and why.
-for script in tests/system/{smoke,shim,apps,storm,wishes,options,plain,programs,transfer,streams,workers,client_workers,semantics,hostile,faults,routers,failover,capture}.sh; do
+for script in tests/system/{smoke,shim,apps,storm,wishes,options,plain,programs,transfer,streams,workers,client_workers,semantics,hostile,faults,routers,failover,mtu,capture}.sh; do
 	[ -x "$script" ] || continue
 	name=$(basename "$script" .sh)
 	step "$name" env B="$B" timeout 300 "$script" --short

@@ -93,7 +93,7 @@ lint:
 SIM_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
 FIRST ?= 1
 JOBS ?= 2
-.PHONY: sim sim-build sim-scenarios sim-grid
+.PHONY: sim sim-build sim-buffers sim-fairness sim-scenarios sim-grid
 sim-build: $(B)/tests/sim/sim
 $(B)/tests/sim/sim: $(SIM_OBJS) $(LIBS_ENGINE)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lsodium -lm
@@ -105,6 +105,11 @@ sim: sim-build
 sim-scenarios: sim-build
 	@$(B)/tests/sim/sim --scenarios $(if $(ONLY),--only "$(ONLY)") $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 		$(if $(CONGESTION),--congestion $(CONGESTION)) $(if $(TRACE),--trace)
+# What buffers are to do, tests/sim/buffers.h.
+sim-buffers: sim-build
+	@$(B)/tests/sim/sim --buffers $(if $(ONLY),--only "$(ONLY)")
+sim-fairness: sim-build
+	@$(B)/tests/sim/sim --fairness
 # Every controller and scheduler over a grid of rate, delay, loss and queue; fairness at a shared bottleneck.
 sim-grid: sim-build
 	@$(B)/tests/sim/sim --grid

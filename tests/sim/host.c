@@ -64,6 +64,8 @@ static void check(struct host *h)
 
 	if (w->steps++ % w->plan->check_every == 0)
 		engine_check(h->engine);
+	if (w->plan->watch_buffers)
+		buffers_watch(h);
 	engine_stats(h->engine, &stats);
 	if (stats.memory_used > stats.memory_max)
 		world_fail(w, "%s: memory_used %llu exceeds memory_max %llu", world_host_name(h->number),

@@ -20,6 +20,7 @@ struct link_config {
 	uint32_t dup_ppm, corrupt_ppm, reorder_ppm;
 	usec_t reorder_us;       /* a reordered packet comes up to this much later than its place */
 	uint16_t mtu;            /* bytes of IP datagram */
+	bool mute;               /* longer ones vanish: no router says what its limit is */
 };
 
 struct link {

@@ -3,6 +3,8 @@
  * usage: sim [--seeds N] [--first N] [--jobs N] [--list FILE]   seeds first.., after those of the file
  *            [--stop-at-first] [--profile flap|outage|delay]  flap.h, outage.h, delay.h
  *        sim --seed N [--trace]                                 one seed, told as text
+ *        sim --buffers [--only NAME]                            buffers.h
+ *        sim --fairness                                         controllers at a shared bottleneck
  *        sim --scenarios [--only NAME] [--scheduler S] [--congestion C] [--trace]
  * The last line is "sim: N passed, N failed"; each failing seed has a line with the command that replays it.
  */
@@ -200,11 +202,11 @@ int main(int argc, char **argv)
 		{ "seeds", 1, 0, 'n' }, { "first", 1, 0, 'f' }, { "seed", 1, 0, 's' }, { "jobs", 1, 0, 'j' }, { "list", 1, 0, 'l' },
 		{ "trace", 0, 0, 't' }, { "scenarios", 0, 0, 'c' }, { "only", 1, 0, 'o' }, { "scheduler", 1, 0, 'S' },
 		{ "congestion", 1, 0, 'C' }, { "stop-at-first", 0, 0, '1' }, { "grid", 0, 0, 'g' }, { "stories", 0, 0, 'y' },
-		{ "profile", 1, 0, 'p' }, { 0 },
+		{ "profile", 1, 0, 'p' }, { "buffers", 0, 0, 'b' }, { "fairness", 0, 0, 'F' }, { 0 },
 	};
 	unsigned long long seeds = 300, first = 1, seed = 0, jobs = 1;
 	const char *list = NULL, *only = NULL, *scheduler = NULL, *congestion = NULL;
-	bool trace = false, scenarios = false, grid = false, stories = false;
+	bool trace = false, scenarios = false, grid = false, stories = false, buffers = false;
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
 		switch (o) {
@@ -218,6 +220,8 @@ int main(int argc, char **argv)
 		case 'c': scenarios = true;    break;
 		case 'g': grid = true;         break;
 		case 'y': stories = true;      break;
+		case 'b': buffers = true;      break;
+		case 'F': return fairness_run() != 0;
 		case 'p':
 			if (!choose_profile(optarg)) {
 				fprintf(stderr, "sim: no profile %s: there are flap, outage and delay\n", optarg);
@@ -231,6 +235,8 @@ int main(int argc, char **argv)
 		}
 	if (stories)
 		return stories_run(only, trace) != 0;
+	if (buffers)
+		return buffers_run(only) != 0;
 	if (grid)
 		return grid_run() != 0;
 	if (scenarios)

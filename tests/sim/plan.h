@@ -77,6 +77,8 @@ struct plan {
 	bool bench;              /* a scenario: no end is asked for beyond stop_us */
 	bool shared;             /* every packet of a direction goes through the links of client 0's path 0: a common bottleneck */
 	usec_t stop_us;
+	bool watch_buffers;      /* buffers.h */
+	usec_t mark_us;
 	bool watch_modes;        /* flap.h */
 	bool must_complete;      /* every stream opens and ends clean */
 	usec_t delay_most_us;    /* delay.h: of the first stream's messages; 0: not looked at */

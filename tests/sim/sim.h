@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "tests/sim/buffers.h"
 #include "tests/sim/delay.h"
 #include "tests/sim/flap.h"
 #include "tests/sim/outage.h"
@@ -141,6 +142,7 @@ struct world {
 	uint64_t steps;
 	uint64_t delivered_bytes, delivered_of[CLIENTS_MAX];
 	usec_t first_data_us, last_data_us, gap_us; /* scenarios: at any reader */
+	struct buffers buffers;
 };
 
 /* What became of one run. */
@@ -158,6 +160,8 @@ struct result {
 	struct { enum end_death death; enum open_result why; uint64_t consumed; } ends[2];
 	uint32_t connections;
 	usec_t last_segment_us;
+	struct buffers buffers;
+	uint64_t held_most;      /* of a stream: written by the server, not yet read by the client; at the end */
 };
 
 /* world.c */

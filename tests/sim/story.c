@@ -104,6 +104,36 @@ static bool break_before_make_ends(const struct result *r)
 	       r->ends[1].consumed == 6000 && !r->connections;
 }
 
+/*
+ * RFC 8899 4.3: in the middle of a transfer both paths, which took 9,000 bytes, begin to swallow what is longer than 1,400, and no ICMP
+ * says so. Segments get shorter, and everything arrives.
+ */
+static void long_segments_vanish(struct plan *p, enum segment_form form)
+{
+	begin(p, 2, form);
+	p->stream[0].ends[1] = (struct end_plan){ .total = 12000000, .write_max = 65536, .read_max = 1 << 30, .abort_us = USEC_NEVER };
+	p->stream[0].ends[0].total = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		struct link_config *down = &p->path[0][i].down, *up = &p->path[0][i].up;
+
+		up->mtu = down->mtu = 9000;
+		at(p, 2500, FAULT_LINK, (uint8_t)i, 3);
+		p->fault[i].up = p->fault[i].down = *up;
+		p->fault[i].up.mtu = p->fault[i].down.mtu = 1400;
+		p->fault[i].up.mute = p->fault[i].down.mute = true;
+	}
+}
+
+static void sealed_long_vanish(struct plan *p) { long_segments_vanish(p, SEGMENT_SEALED); }
+static void plain_long_vanish(struct plan *p) { long_segments_vanish(p, SEGMENT_PLAIN); }
+
+/* 12 MB take 2.4 s of two links of 20 Mbit/s; the rest is silence, and the search. In segments of 1,188 bytes or more, but for a few. */
+static bool long_vanish_ends(const struct result *r)
+{
+	return r->ends[0].death == DEATH_CLOSED && r->ends[1].death == DEATH_CLOSED && r->ends[0].consumed == 12000000 &&
+	       r->last_segment_us < 9 * USEC_PER_S && r->segments < 2 * 12000000 / 1100;
+}
+
 static const struct story {
 	const char *name, *title;
 	void (*plan)(struct plan *p);
@@ -114,6 +144,8 @@ static const struct story {
 	{ "fastclose-rst-all-lost-plain", "Fast close by RST, every RST lost (plain form)", plain_all_rsts_lost, all_rsts_lost_ends },
 	{ "fastclose-ack", "Fast close by ACK, its first copy lost", ack_form, ack_form_ends },
 	{ "break-before-make", "Break before make", break_before_make, break_before_make_ends },
+	{ "long-segments-vanish", "Long segments vanish (sealed form)", sealed_long_vanish, long_vanish_ends },
+	{ "long-segments-vanish-plain", "Long segments vanish (plain form)", plain_long_vanish, long_vanish_ends },
 };
 
 unsigned stories_run(const char *only, bool trace)

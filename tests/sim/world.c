@@ -119,7 +119,7 @@ void world_send(struct world *w, struct packet *p)
 	if (w->trace)
 		trace_packet(w, p, &v);
 	/* The router says what its limit is; the same number comes to either host by the same way. */
-	if (v.fate == LINK_TOO_BIG)
+	if (v.fate == LINK_TOO_BIG && !link->config.mute)
 		queue_put(&w->queue, (struct occasion){ .at_us = w->now_us + 2 * link->config.delay_us, .what = HAP_TOO_BIG,
 			.a = p->to_gateway ? 1u + p->client : HOST_GATEWAY, .b = link->config.mtu,
 			.path = p->to_gateway ? p->path : p->client * (unsigned)PATHS_MAX + p->path });
@@ -244,7 +244,9 @@ static void fault(struct world *w, const struct fault *f)
 	case FAULT_LINK:
 		p->up.config = f->up;
 		p->down.config = f->down;
-		mtu_learned_later(w, f->client, f->path);
+		/* A sealed path's host asks for itself (tunneld/paths/paths_size.c), in plain form the subflow does. */
+		if (!f->up.mute || !host_plain(h))
+			mtu_learned_later(w, f->client, f->path);
 		break;
 	}
 	world_path_changed(w, f->client, f->path);
@@ -653,6 +655,8 @@ static void collect(struct world *w, struct result *out)
 	memcpy(out->delivered_of, w->delivered_of, sizeof out->delivered_of);
 	for (unsigned i = 0; i < w->plan->streams; i++)
 		out->delivered_stream[i] = w->streams[i].client.offered + w->streams[i].gateway[0].offered;
+	if (w->plan->watch_buffers)
+		buffers_collect(w, out);
 	for (unsigned i = 0; i <= w->plan->clients; i++) {
 		out->segments += w->hosts[i].segments;
 		out->payload_bytes += w->hosts[i].payload_bytes;
