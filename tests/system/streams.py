@@ -6,6 +6,7 @@ streams.py server ADDRESS PORT
 streams.py load ADDRESS PORT COUNT SEED      one JSON line; exit 0: all streams intact
 streams.py idle ADDRESS PORT COUNT           opens COUNT streams, says "READY" when each has echoed a byte,
                                              keeps them until its standard input ends
+streams.py stall ADDRESS PORT COUNT          the same, but each asks for more than will come, and reads nothing of it
 
 A stream: the client says how many bytes it will send and how many it wants; both follow at the same time. The
 content of each direction is a pseudo-random sequence of its own, so that bytes of another stream are seen as wrong.
@@ -97,6 +98,16 @@ async def idle(address, port, count):
     return 0
 
 
+async def stall(address, port, count):
+    streams = await asyncio.gather(*(asyncio.open_connection(address, port) for _ in range(count)))
+    for i, (_, writer) in enumerate(streams):
+        writer.transport.pause_reading()
+        writer.write(HEAD.pack(i, 0, 1 << 40))
+    print("READY", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    return 0
+
+
 async def server(address, port):
     async with await asyncio.start_server(serve, address, port, backlog=4096) as s:
         await s.serve_forever()
@@ -106,7 +117,7 @@ def main():
     what, address, port, *rest = sys.argv[1:]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    run = {"server": server, "load": load, "idle": idle}[what]
+    run = {"server": server, "load": load, "idle": idle, "stall": stall}[what]
     return asyncio.run(run(address, int(port), *map(int, rest)))
 
 
