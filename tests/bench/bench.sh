@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 # `make bench`: plait against plain TCP and Linux MPTCP, in the same run, on this machine; writes the tables and plots of
 # docs/performance.md between their markers. All sections take about 40 minutes. SECTION="raw latency": only those.
-# ROUNDS=5. QUICK=1: one short round, for looking (writes nothing).
+# ROUNDS=5. QUICK=1: one short round, for looking (writes nothing). RESULTS=FILE: what was measured, for tests/bench/report.py.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 out=$(mktemp) || exit 2
 trap 'rm -f "$out"' EXIT
-rounds=${ROUNDS:-5} sections=${SECTION:-raw aggregation loss latency connections scale workers instructions}
+[ -z "${RESULTS:-}" ] || trap 'mv "$out" "$RESULTS"' EXIT
+rounds=${ROUNDS:-5} sections=${SECTION:-raw offloads aggregation loss latency connections scale workers instructions}
 raw=1000000000 sum=120000000 connects=1000 seconds=5 idle=10000 loaded=400
 if [ -n "${QUICK:-}" ]; then
 	rounds=1 raw=200000000 sum=30000000 connects=200 seconds=2 idle=1000 loaded=100
@@ -38,6 +39,8 @@ for section in $sections; do
 	case $section in
 	raw)
 		part raw veth "$rounds" "$three limit" "down:$raw up:$raw both:$((raw / 2))" veth veth ;;
+	offloads)
+		part offloads veth "$rounds" "$three limit" "down:$((raw / 2)) up:$((raw / 2)) both:$((raw / 4))" veth veth ;;
 	aggregation)
 		part aggregation near  "$rounds" "$three" "$both" "$(link 100 10)" "$(link 50 40)"
 		part aggregation far   "$rounds" "$three" "$both" "$(link 80 20)" "$(link 20 200 100)"

@@ -3,6 +3,8 @@
 # One lab's worth of measurements for bench.sh: every system by turns, in each round. Prints one JSON object a line:
 # {"section": ..., "part": ..., "system": ..., "what": ..., the figures of blast or crowd}.
 #
+# Section "offloads": the paths' devices segment nothing and put nothing together, as where packets are cut one by one.
+#
 # usage: part.sh SECTION PART ROUNDS "SYSTEM..." "WHAT:ARG[:ARG]..." LINK...     (links as for lab_up)
 #   SYSTEM  tcp, mptcp (both CUBIC), tcp-bbr, mptcp-bbr, plait, limit
 #   WHAT    down:BYTES up:BYTES both:BYTES connect:N echo:N loaded:N (echo while bulk data come down)
@@ -15,6 +17,11 @@ section=$1 part=$2 rounds=$3 systems=$4 measures=$5
 shift 5
 blast=$B/tests/bench/blast crowd=$B/tests/bench/crowd
 lab_up "$@" || exit 1
+for n in $([ "$section" != offloads ] || seq "$LAB_PATHS"); do
+	for ns in c g; do
+		lab_in $ns ethtool -K p"$n" tso off gso off gro off tx-udp-segmentation off >/dev/null || exit 1
+	done
+done
 lab_route 1
 for ns in c s; do
 	lab_in $ns sysctl -qw net.mptcp.enabled=1 2>/dev/null && ip -n $ns mptcp limits set subflow 8 add_addr_accepted 8 && mptcp=1
@@ -103,16 +110,7 @@ limit() { # the same copies, cipher and calls with no transport at all
 	say "limit-$1" down "${out/machine_cpu_s_per_gb/cpu_s_per_gb}"
 }
 
-# What the rest of the machine does meanwhile, in CPUs.
-idle_cpu() {
-	python3 -c '
-import time
-def busy():
-    f = open("/proc/stat").readline().split()[1:8]
-    return sum(map(int, f[:3] + f[5:7])) / 100
-a = busy(); time.sleep(1); print(round(busy() - a, 2))'
-}
-say machine background "{\"cpus\":$(idle_cpu)}"
+say machine background "{\"cpus\":$("$LAB_ROOT/tests/bench/idle_cpu.py")}"
 for _ in $(seq "$rounds"); do
 	for one in $measures; do
 		for system in $systems; do

@@ -150,18 +150,22 @@ def lines(name, title, series, unit):
 
 # --- sections ---
 
-def raw(f):
+def raw(f, section="raw"):
     sealed, text = {}, "Two unshaped veth paths, MTU 1500, one stream; CPU seconds of the whole machine for each 10^9 bytes.\n\n"
     for key in ("gbit_s", "cpu_s_per_gb"):
-        sealed[key] = f.median("raw", "veth", "limit-sealed", "down", key)
+        sealed[key] = f.median(section, "veth", "limit-sealed", "down", key)
     rows = []
-    for s in f.systems("raw"):
-        down, cost = (f.median("raw", "veth", s, "down", k) for k in ("gbit_s", "cpu_s_per_gb"))
+    for s in f.systems(section):
+        down, cost = (f.median(section, "veth", s, "down", k) for k in ("gbit_s", "cpu_s_per_gb"))
         part = "-" if not sealed["gbit_s"] or s != "plait" else f"{down / sealed['gbit_s']:.2f} / {cost / sealed['cpu_s_per_gb']:.2f}"
-        rows.append((NAMES[s], show(down), show(cost)) + tuple(show(f.median("raw", "veth", s, "up", k)) for k in ("gbit_s", "cpu_s_per_gb"))
-                    + (show(f.median("raw", "veth", s, "both", "gbit_s")), part))
+        rows.append((NAMES[s], show(down), show(cost)) + tuple(show(f.median(section, "veth", s, "up", k)) for k in ("gbit_s", "cpu_s_per_gb"))
+                    + (show(f.median(section, "veth", s, "both", "gbit_s")), part))
     return text + table(("system", "from the server: Gbit/s", "CPU s/GB", "to the server: Gbit/s", "CPU s/GB",
                          "both ways at once, sum", "of the sealed limit: rate / cost"), rows)
+
+
+def offloads(f):
+    return "The same where the paths' devices segment nothing and put nothing together (`ethtool -K`), as packets are cut one by one. " + raw(f, "offloads")
 
 
 def share(f, section, part, system, what):
@@ -266,7 +270,9 @@ def workers(f):
     names = {"one-core": "one worker each, all on one core", "one": "one worker each, a core each",
              "two": "two workers each, the first of both ends on one core, the second on the other"}
     rates, rows = {}, []
-    for (_, part, s, what), results in f.all.items():
+    for (section, part, s, what), results in f.all.items():
+        if section != "workers":
+            continue
         rates[s] = f.median("workers", part, s, what, "gbit_s")
         streams = what.split("-")[1]
         cost = [statistics.median(r["processes"][i]["cpu_s_per_gb"] for r in results) for i in (0, 1)]
@@ -297,7 +303,8 @@ def instructions(f):
 
 
 SECTIONS = {
-    "raw": ("Raw cost", raw), "aggregation": ("Aggregation", aggregation), "loss": ("Random loss", loss),
+    "raw": ("Raw cost", raw), "offloads": ("Raw cost without segmentation offload", offloads),
+    "aggregation": ("Aggregation", aggregation), "loss": ("Random loss", loss),
     "latency": ("Latency", latency), "connections": ("Connection rate", connections), "scale": ("Scale and memory", scale),
     "workers": ("Workers", workers), "instructions": ("Instructions a segment", instructions),
 }

@@ -47,6 +47,7 @@ measure() { # SYSTEM CPUS_OF_APPLICATIONS
 	echo "{\"section\":\"workers\",\"part\":\"veth\",\"system\":\"$1\",\"what\":\"busy-$streams\",${out#\{}"
 }
 
+echo "{\"section\":\"workers\",\"part\":\"veth\",\"system\":\"machine\",\"what\":\"background\",\"cpus\":$("$LAB_ROOT/tests/bench/idle_cpu.py")}"
 for _ in $(seq "$rounds"); do
 	start 1 || exit 1
 	pin "$lab_pid_c" "$first" && pin "$lab_pid_g" "$first" && measure one-core "$first"
