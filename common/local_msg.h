@@ -99,7 +99,8 @@ enum local_answer_kind {
 	X(NO_GATEWAY,  "tunneld waits for a gateway to answer (is it up, does it know our key?)") \
 	X(LISTED,      "PLAIT_BYPASS has its destination")                       \
 	X(FALLBACK,    "PLAIT_FALLBACK is direct, and tunneld could not carry it") \
-	X(BYPASS,      "client.bypass has its destination")
+	X(BYPASS,      "client.bypass has its destination") \
+	X(ENDING,      "tunneld is ending, it takes no new connections")
 enum local_reason {
 #define X(name, text) LOCAL_##name,
 	LOCAL_REASON_LIST(X)

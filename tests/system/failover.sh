@@ -87,4 +87,32 @@ patience=$!
 lab_ok "USER_TIMEOUT is the application's" lab_until 10 "it in the status" eval '[ "$(lab_value c /v1/connections "max([c[\"user_timeout_ms\"] or 0 for c in j[\"connections\"]], default=0)")" = 1500 ]'
 lab_ok "USER_TIMEOUT ends its connection, when it is time" lab_until 20 "its end" grep -q 'ended .* in time' "$LAB/patience"
 kill $patience 2>/dev/null
+
+# --- connects while tunneld is ending, which a stream that is open puts off ---
+lab_link 1 both up
+lab_link 2 both up
+lab_ok "the links are back" lab_until 10 "both" lab_paths_up 2
+lab_shim "$trickle" up "$SERVER" 7200 30 >/dev/null 2>&1 &
+lab_ok "a stream is open" lab_until 5 "it" eval '[ "$(lab_value c /v1/status "j[\"shim\"][\"live\"]")" -ge 1 ]'
+ip -n g neigh add 10.88.0.77 lladdr 02:00:00:00:00:77 dev sv # nobody, and no answer at all
+connect_to() { # HOST NAME: how it ends, in $LAB/NAME, and what is told, in $LAB/NAME.err
+	lab_shim timeout 30 python3 -c '
+import errno, socket, sys
+try:
+    socket.create_connection((sys.argv[1], 7200))
+    print("connected")
+except OSError as e:
+    print(errno.errorcode.get(e.errno, e.errno))' "$1" >"$LAB/$2" 2>"$LAB/$2.err"
+}
+connect_to 10.88.0.77 pending &
+pending=$!
+lab_ok "a connect is pending" lab_until 5 "it" eval '[ "$(lab_value c /v1/status "j[\"shim\"][\"pending\"]")" = 1 ]'
+kill -TERM "$lab_pid_c"
+lab_until 5 "it to be told" grep -q ' ending: ' "$LAB/tunneld-c.log"
+connect_to "$SERVER" late
+lab_ok "a connect then is unreachable, not refused ($(cat "$LAB/late"))" grep -qx ENETUNREACH "$LAB/late"
+lab_ok "and stderr says that tunneld is ending ($(cat "$LAB/late.err"))" grep -q 'tunneld is ending' "$LAB/late.err"
+wait $pending
+lab_ok "the one that was pending likewise ($(cat "$LAB/pending"))" grep -qx ENETUNREACH "$LAB/pending"
+lab_ok "and its stderr ($(cat "$LAB/pending.err"))" grep -q 'tunneld is ending' "$LAB/pending.err"
 lab_end

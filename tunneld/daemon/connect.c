@@ -66,9 +66,10 @@ static void on_park_connect(void *ctx, park_id id, const struct addr *dest, cons
 	d->now_us = clock_now();
 	count(&d->counters, CNT_ConnectsAsked);
 	is_plain = plain_connects(d, &to);
+	/* Neither is the destination's fault, which ECONNREFUSED would say. */
 	if (d->ending || (!is_plain && !net_any_path(d))) {
 		count(&d->counters, CNT_ConnectsFailed);
-		park_unable(d->park, id, d->ending ? ECONNREFUSED : ENETUNREACH, LOCAL_NO_TUNNEL);
+		park_unable(d->park, id, ENETUNREACH, d->ending ? LOCAL_ENDING : LOCAL_NO_TUNNEL);
 		return;
 	}
 	if (!is_plain && place_elsewhere(d, id, &to, who))
@@ -86,7 +87,7 @@ bool flow_connect(struct daemon *d, struct engine *engine, park_id id, const str
 
 	if (!f) {
 		count(&d->counters, CNT_ConnectsFailed);
-		application_fail(d, id, ENOBUFS);
+		application_fail(d, id, ENOBUFS, LOCAL_NO_REASON);
 		return true;
 	}
 	flow_park_known(d, f, id);

@@ -148,7 +148,7 @@ void flow_local_reset(struct daemon *d, struct flow *f, enum open_result why)
 			application_closed(d, f->park);
 	} else if (f->park) {
 		count(&d->counters, CNT_ConnectsFailed);
-		application_fail(d, f->park, verdict_errno(why));
+		application_fail(d, f->park, verdict_errno(why), LOCAL_NO_REASON);
 	}
 	flow_free(d, f);
 }
@@ -449,9 +449,15 @@ void flow_stop_accepting(struct daemon *d)
 	for (uint32_t i = 0; i < d->connections_max; i++) {
 		struct flow *f = &d->flows[i];
 
-		/* Not yet opened: refused, as by a machine that shuts down. */
-		if (f->state == FLOW_WAITING || f->state == FLOW_OPENING || f->state == FLOW_DIALLING) {
-			flow_engine_abort(f);
+		if (f->state != FLOW_WAITING && f->state != FLOW_OPENING && f->state != FLOW_DIALLING)
+			continue;
+		flow_engine_abort(f);
+		if (f->park) {
+			count(&d->counters, CNT_ConnectsFailed);
+			application_fail(d, f->park, ENETUNREACH, LOCAL_ENDING);
+			flow_free(d, f);
+		} else {
+			/* Refused, as by a machine that shuts down. */
 			flow_local_reset(d, f, OPEN_REFUSED);
 		}
 	}

@@ -50,9 +50,10 @@ void place_cancel(struct daemon *d, park_id park);
 void place_options(struct daemon *d, park_id park, const struct park_options *now);
 bool place_info(struct daemon *d, park_id park, struct local_info *out);
 void place_gateway(struct daemon *d, peer_id gateway); /* the others may have sessions with it, too */
-/* As park_complete(), park_fail() and park_closed(), from any worker. */
+/* As park_complete(), park_unable() and park_closed(), from any worker. */
 bool application_complete(struct daemon *d, park_id park, int *fd);
-void application_fail(struct daemon *d, park_id park, int error);
+/* LOCAL_NO_REASON: the destination is to blame, and stderr is told nothing. */
+void application_fail(struct daemon *d, park_id park, int error, enum local_reason reason);
 void application_closed(struct daemon *d, park_id park);
 void place_stray(struct daemon *d, park_id park, int fd); /* its stream is gone */
 

@@ -36,7 +36,7 @@ struct letter {
 	park_id park;
 	union {
 		int fd;                  /* STREAM; the letter owns it */
-		int error;               /* FAIL */
+		struct { int error; enum local_reason reason; }; /* FAIL */
 		peer_id gateway;         /* GATEWAY */
 		struct park_options options; /* OPTIONS */
 		struct fault_word fault; /* FAULT */
@@ -202,12 +202,12 @@ bool application_complete(struct daemon *d, park_id park, int *fd)
 	return false;
 }
 
-void application_fail(struct daemon *d, park_id park, int error)
+void application_fail(struct daemon *d, park_id park, int error, enum local_reason reason)
 {
 	if (d->park)
-		park_fail(d->park, park, error);
+		park_unable(d->park, park, error, reason);
 	else
-		(void)post(d, d->first, &(struct letter){ .kind = LETTER_FAIL, .park = park, .error = error });
+		(void)post(d, d->first, &(struct letter){ .kind = LETTER_FAIL, .park = park, .error = error, .reason = reason });
 }
 
 void application_closed(struct daemon *d, park_id park)
@@ -225,7 +225,7 @@ static void on_connect(struct daemon *d, const struct letter *l)
 	/* flow_new() counts it again. */
 	d->load.streams--;
 	if (d->ending) {
-		application_fail(d, l->park, ECONNREFUSED);
+		application_fail(d, l->park, ENETUNREACH, LOCAL_ENDING);
 		return;
 	}
 	flow_connect(d, d->engine, l->park, &l->connect.to, &l->connect.who);
@@ -270,7 +270,7 @@ static void read_letter(struct daemon *d, const struct letter *l)
 		/* Else on_park_stream() or on_park_cancel() comes, or it is over. */
 		break;
 	case LETTER_FAIL:
-		park_fail(d->park, l->park, l->error);
+		park_unable(d->park, l->park, l->error, l->reason);
 		break;
 	case LETTER_CLOSED:
 		park_closed(d->park, l->park);
