@@ -58,5 +58,37 @@ lab_ok "$count more over the same tunnelds" load "$count" 2
 lab_ok "the server saw nothing wrong" test ! -s "$LAB/server.log"
 lab_ok "no connection left at the client" nothing_left c
 lab_ok "no connection left at the gateway" nothing_left g
+
+# --- listeners of /v1/events: one reads, one stalls, some vanish; many more events than may wait for them ---
+listener=$LAB_ROOT/tests/system/listeners.py
+counted() { lab_value c /v1/status "j[\"counters\"].get(\"$1\", 0)"; }
+curl -sN --unix-socket "$LAB/c.status" http://tunneld/v1/events >"$LAB/events" 2>/dev/null &
+reads=$!
+mkfifo "$LAB/wake"
+"$listener" stall "$LAB/c.status" <"$LAB/wake" >"$LAB/stall" 2>&1 &
+stalls=$!
+exec 9>"$LAB/wake"
+"$listener" vanish "$LAB/c.status" 8
+lab_until 10 "the listeners" eval 'grep -q listening "$LAB/events" && grep -q listening "$LAB/stall"'
+before=$(rss c)
+for seed in 3 4 5; do
+	load 1000 $seed >"$LAB/under" || cat "$LAB/under"
+	lab_ok "1000 streams beside a listener that stalls" grep -q '"intact": 1000' "$LAB/under"
+	lab_ok "an answer comes as ever" curl -sf --max-time 1 -o /dev/null --unix-socket "$LAB/c.status" http://tunneld/v1/status
+done
+up=$(grep -c '"connection_up"' "$LAB/events")
+lab_ok "who reads has heard of each ($up)" [ "$up" -eq 3000 ]
+lab_ok "and has missed nothing" eval '! grep -q "\"missed\"" "$LAB/events"'
+echo go >&9
+exec 9>&-
+wait $stalls
+echo "a listener that stalled: $(tail -1 "$LAB/stall") of $(wc -l <"$LAB/events") events, tunneld grew by $(($(rss c) - before)) bytes"
+missed=$(tail -1 "$LAB/stall" | python3 -c 'import json, sys; print(json.load(sys.stdin)["missed"])')
+lab_ok "who stalled is told how many it missed ($missed)" [ "${missed:-0}" -gt 0 ]
+lab_ok "and the counter has them ($(counted EventsMissed))" [ "$(counted EventsMissed)" -ge "${missed:-0}" ]
+kill $reads
+"$listener" fill "$LAB/c.status" >"$LAB/fill"
+lab_ok "those that vanished are gone, sixteen may listen, then 503 ($(cat "$LAB/fill"))" grep -qE '^1[56] 503$' "$LAB/fill"
+lab_ok "others are answered all the same" curl -sf --max-time 1 -o /dev/null --unix-socket "$LAB/c.status" http://tunneld/v1/status
 [ -z "$write" ] || sed 's/^/- /' "$LAB/memory" "$LAB/loads" | lab_write streams
 lab_end

@@ -363,7 +363,7 @@ static int open_one(struct daemon *d)
 		return 1;
 	}
 	if (!d->worker)
-		d->events = events_new();
+		d->events = events_new(&d->counters);
 	if (!d->events || !fault_open(d, PATHS_MAX)) {
 		log_line(LOG_ERROR, "cannot start: out of memory");
 		return 1;

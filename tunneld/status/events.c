@@ -10,13 +10,16 @@
 
 #include "tunneld/io/http.h"
 
-enum { KEPT = 4096 };
+/* What waits for all listeners together. Of the connections that http.c takes (32), some are left for others. */
+enum { KEPT = 4096, KEPT_BYTES = 2 << 20, LISTENERS_MAX = 16 };
 #define QUIET_US (10 * USEC_PER_S) /* then an empty line, by which a listener that has gone is noticed */
 
 struct events {
 	pthread_mutex_t lock;     /* of lines and their numbers: every worker adds, the first alone does the rest */
 	char *lines[KEPT];        /* number n is at n % KEPT */
 	uint64_t first, next;     /* numbers kept: [first, next) */
+	size_t bytes;             /* of them, at most KEPT_BYTES or one line */
+	struct counters *counters; /* the first worker's */
 	atomic_uint listeners;
 	atomic_bool news;
 	uint64_t beats;
@@ -30,13 +33,14 @@ struct listener {
 	bool greeted;
 };
 
-struct events *events_new(void)
+struct events *events_new(struct counters *counters)
 {
 	struct events *e = calloc(1, sizeof *e);
 
 	if (e) {
 		pthread_mutex_init(&e->lock, NULL); /* with no attributes it does not fail */
 		e->beat_us = USEC_NEVER;
+		e->counters = counters;
 	}
 	return e;
 }
@@ -48,6 +52,15 @@ void events_free(struct events *e)
 	if (e)
 		pthread_mutex_destroy(&e->lock);
 	free(e);
+}
+
+static void drop_first(struct events *e)
+{
+	char **line = &e->lines[e->first++ % KEPT];
+
+	e->bytes -= strlen(*line);
+	free(*line);
+	*line = NULL;
 }
 
 bool events_wanted(const struct events *e) { return e->listeners > 0; }
@@ -70,10 +83,10 @@ void events_add(struct events *e, json_t *event)
 	}
 	memcpy(line + len, "\n", 2);
 	pthread_mutex_lock(&e->lock);
-	if (e->next - e->first == KEPT)
-		e->first++;
-	free(e->lines[e->next % KEPT]);
+	while (e->first < e->next && (e->next - e->first == KEPT || e->bytes + len + 1 > KEPT_BYTES))
+		drop_first(e);
 	e->lines[e->next++ % KEPT] = line;
+	e->bytes += len + 1;
 	pthread_mutex_unlock(&e->lock);
 	e->news = true;
 }
@@ -105,6 +118,7 @@ static size_t missed(struct listener *l, char *out, size_t room)
 	if (n < 0 || (size_t)n >= room)
 		return 0;
 	l->next = l->events->first;
+	count_n(l->events->counters, CNT_EventsMissed, lost);
 	return (size_t)n;
 }
 
@@ -170,18 +184,28 @@ static size_t more(void *stream, char *out, size_t room)
 static void done(void *stream)
 {
 	struct listener *l = stream;
+	struct events *e = l->events;
 
-	if (!--l->events->listeners)
-		l->events->beat_us = USEC_NEVER;
+	pthread_mutex_lock(&e->lock);
+	if (l->next < e->first) /* nobody will tell him */
+		count_n(e->counters, CNT_EventsMissed, e->first - l->next);
+	if (!--e->listeners) {
+		e->beat_us = USEC_NEVER;
+		while (e->first < e->next)
+			drop_first(e);
+	}
+	pthread_mutex_unlock(&e->lock);
 	free(l);
 }
 
 bool events_answer(struct events *e, usec_t now_us, struct http_answer *out)
 {
-	struct listener *l = calloc(1, sizeof *l);
+	struct listener *l = e->listeners < LISTENERS_MAX ? calloc(1, sizeof *l) : NULL;
 
-	if (!l)
+	if (!l) {
+		count(e->counters, CNT_EventsRefused);
 		return false;
+	}
 	pthread_mutex_lock(&e->lock);
 	*l = (struct listener){ .events = e, .next = e->next, .beats = e->beats };
 	pthread_mutex_unlock(&e->lock);

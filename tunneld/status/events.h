@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /v1/events: what happens, one JSON object a line, to whoever is listening. Lines wait in a ring; a listener that reads too
- * slowly is told how many it has missed. While nobody listens nothing is made.
+ * /v1/events: what happens, one JSON object a line, to whoever is listening. Lines wait in a ring, at most 4096 and 2 MiB for
+ * all listeners together; one that reads too slowly is told how many it has missed, by a line. While nobody listens nothing is
+ * made, and nothing is kept.
  */
 #ifndef PLAIT_EVENTS_H
 #define PLAIT_EVENTS_H
@@ -9,16 +10,17 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "common/counters.h"
 #include "common/usec.h"
 
 struct events;
 struct http_answer;
 
-struct events *events_new(void); /* NULL: memory */
+struct events *events_new(struct counters *counters); /* NULL: memory; counters are borrowed */
 void events_free(struct events *e);
 bool events_wanted(const struct events *e); /* somebody listens: an event is worth making */
 void events_add(struct events *e, json_t *event); /* takes it */
-/* The answer is a stream of those that come from now on. False: memory. */
+/* The answer is a stream of those that come from now on. False: there are 16 listeners already, or memory. */
 bool events_answer(struct events *e, usec_t now_us, struct http_answer *out);
 /* Is there something for http_wake() to bring to listeners? Once; also when a quiet time asks for a sign of life. */
 bool events_wake(struct events *e, usec_t now_us);

@@ -492,12 +492,18 @@ void status_answer(void *owner, const struct http_request *r, struct http_answer
 				out->status = 500;
 			return;
 		}
-	if (!strcmp(url, "/v1/events") || !strcmp(url, "/metrics")) {
-		if (!(url[1] == 'm' ? status_metrics(d, out) : events_answer(d->events, d->now_us, out)))
+	if (!strcmp(url, "/metrics")) {
+		if (!status_metrics(d, out))
 			out->status = 500;
 		return;
 	}
-	if (!strcmp(url, "/v1/capture")) {
+	if (!strcmp(url, "/v1/events")) {
+		if (events_answer(d->events, d->now_us, out))
+			return;
+		out->status = 503;
+		json = json_object();
+		json_set(json, "error", json_string("too many listeners"));
+	} else if (!strcmp(url, "/v1/capture")) {
 		const char *why = capture(d, r, out);
 
 		if (!why)
