@@ -460,6 +460,8 @@ static void check_bytes(struct end *e, const uint8_t *bytes, size_t len)
 	else if (w->now_us - w->last_data_us > w->gap_us)
 		w->gap_us = w->now_us - w->last_data_us;
 	w->last_data_us = w->now_us;
+	if (w->plan->back_us)
+		returns_delivered(w);
 	w->delivered_bytes += end - e->offered;
 	w->delivered_of[e->stream->plan->client] += end - e->offered;
 	e->offered = end;

@@ -150,7 +150,7 @@ static void probe(struct host *h, path_id id)
 	if (v->probe)
 		return;
 	v->probe = ++h->next_probe;
-	wait_us = usec_min(wait_us << (v->unanswered < 4 ? v->unanswered : 4), 2 * USEC_PER_S);
+	wait_us = usec_min(wait_us << (v->unanswered < 4 ? v->unanswered : 4), h->world->plan->probe_most_us ? h->world->plan->probe_most_us : 2 * USEC_PER_S);
 	queue_put(&h->world->queue, (struct occasion){ .at_us = h->world->now_us + wait_us, .what = HAP_PROBE_TIMER,
 		.a = h->number, .path = id, .b = v->probe });
 	send_probe(h, id, PACKET_PROBE, v->probe, h->world->now_us);

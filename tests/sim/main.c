@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sim [--seeds N] [--first N] [--jobs N] [--list FILE]   seeds first.., after those of the file
- *            [--stop-at-first] [--profile flap|outage|delay]  flap.h, outage.h, delay.h
+ *            [--stop-at-first] [--profile flap|outage|delay|return]  flap.h, outage.h, delay.h, return.h
  *        sim --seed N [--trace]                                 one seed, told as text
  *        sim --buffers [--only NAME]                            buffers.h
  *        sim --fairness                                         controllers at a shared bottleneck
@@ -47,7 +47,7 @@ static void limit_cpu(unsigned seconds)
 }
 
 static const struct profile { const char *name; void (*of_seed)(struct plan *p, uint64_t seed); } profiles[] = {
-	{ "flap", flap_of_seed }, { "outage", outage_of_seed }, { "delay", delay_of_seed },
+	{ "flap", flap_of_seed }, { "outage", outage_of_seed }, { "delay", delay_of_seed }, { "return", return_of_seed },
 };
 static const struct profile *profile; /* NULL: all kinds of things at once */
 
@@ -224,7 +224,7 @@ int main(int argc, char **argv)
 		case 'F': return fairness_run() != 0;
 		case 'p':
 			if (!choose_profile(optarg)) {
-				fprintf(stderr, "sim: no profile %s: there are flap, outage and delay\n", optarg);
+				fprintf(stderr, "sim: no profile %s: there are flap, outage, delay and return\n", optarg);
 				return 2;
 			}
 			break;

@@ -84,6 +84,10 @@ struct plan {
 	usec_t delay_most_us;    /* delay.h: of the first stream's messages; 0: not looked at */
 	usec_t open_most_us;     /* delay.h: from connect() to its success, of every stream; 0: not looked at */
 	usec_t outage_us, ends_us; /* what a client had open at the former has ended by the latter; 0: nothing of the kind */
+	usec_t back_us;          /* return.h: when a path is back; 0: not looked at */
+	unsigned back_path;
+	uint64_t back_rate;      /* of all links in one direction together */
+	usec_t probe_most_us;    /* between probes of a path that does not answer; 0: 2 s */
 	uint32_t check_every;    /* engine_check() after so many steps */
 };
 

@@ -20,6 +20,7 @@
 #include "tests/sim/middlebox.h"
 #include "tests/sim/plan.h"
 #include "tests/sim/queue.h"
+#include "tests/sim/return.h"
 #include "tunneld/mptcp/engine.h"
 
 struct world;
@@ -143,6 +144,7 @@ struct world {
 	uint64_t delivered_bytes, delivered_of[CLIENTS_MAX];
 	usec_t first_data_us, last_data_us, gap_us; /* scenarios: at any reader */
 	struct buffers buffers;
+	struct returns returns;
 };
 
 /* What became of one run. */

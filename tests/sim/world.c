@@ -150,8 +150,11 @@ static void arrive(struct world *w, struct packet *p)
 	struct link *link = p->to_gateway ? &path->up : &path->down;
 
 	/* A link that died takes with it what was under way; a NAT keeps only its newest mapping. */
-	if (path->exists && path->carrier && link->up && (p->to_gateway || p->nat_epoch == path->nat_epoch))
+	if (path->exists && path->carrier && link->up && (p->to_gateway || p->nat_epoch == path->nat_epoch)) {
+		if (w->plan->back_us)
+			returns_arrived(w, p);
 		host_receive(&w->hosts[p->to_gateway ? HOST_GATEWAY : 1 + p->client], p);
+	}
 	free(p);
 }
 
@@ -678,6 +681,8 @@ void world_run(const struct plan *plan, uint64_t seed, FILE *trace, struct resul
 			;
 	else
 		run_to_the_end(w);
+	if (plan->back_us && !w->failed)
+		returns_judge(w);
 	collect(w, out);
 	if (!plan->bench) {
 		for (unsigned i = 0; i < plan->streams; i++)

@@ -257,6 +257,14 @@ static void only_one(struct conn *c, struct choice *ch)
 }
 
 
+/* Others' subflows on its path would have their bytes in that queue. */
+static bool drained(const struct sub *s, usec_t now_us)
+{
+	const struct path *p = engine_path(s->conn->engine, s->path);
+
+	return p && p->subs == s && !s->path_next && usec_since(now_us, s->sf.last_snd_us) >= SCHED_IDLE_US;
+}
+
 static void choices(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t window, usec_t now_us, struct choice *out)
 {
 	struct sched_view *v = &out->v;
@@ -279,6 +287,7 @@ static void choices(struct conn *c, uint32_t not_on, uint64_t queued, uint64_t w
 		out->cand[v->count++] = (struct sched_candidate){
 			.srtt_us = s->sf.rtt.srtt_us, .rate = subflow_rate(&s->sf), .in_flight = in_flight, .sendable = sendable,
 			.backup = s->backup_local || s->backup_remote, .avoid = conn_sub_avoid(s), .silent = conn_sub_silent(s),
+			.idle_rtt_us = !in_flight && drained(s, now_us) ? s->sf.rtt.min_rtt_us : 0,
 			.score = c->sub_count > 1 ? conn_sub_score(s, now_us).total : 0,
 			.excluded = s->id == not_on || sent_map_reserve(&s->sent) != ERR_OK,
 		};

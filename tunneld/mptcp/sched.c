@@ -14,6 +14,12 @@ static usec_t rtt_of(const struct sched_candidate *s)
 	return s->srtt_us ? s->srtt_us : 1;
 }
 
+/* Whoever gets no bytes for being long does not measure again: only bytes can tell that the queue which made it long is gone. */
+static usec_t rtt_now(const struct sched_candidate *s)
+{
+	return s->idle_rtt_us ? usec_min(rtt_of(s), s->idle_rtt_us) : rtt_of(s);
+}
+
 static unsigned best_rank(const struct sched_view *v)
 {
 	unsigned best = ~0u;
@@ -93,7 +99,7 @@ static int blest_pick(const struct sched_view *v)
 		return took;
 	rate = quicker(v, took, &flight);
 	/* What they have in flight returns its share of the window within one of their round trips. */
-	if (rate * rtt_of(&v->sub[took]) / USEC_PER_S > v->window + flight)
+	if (rate * rtt_now(&v->sub[took]) / USEC_PER_S > v->window + flight)
 		return SCHED_NONE;
 	return took;
 }

@@ -11,8 +11,12 @@
 
 #include "common/usec.h"
 
+/* So long without data, alone on its path, and the queue that srtt has in it is gone. */
+#define SCHED_IDLE_US USEC_PER_S
+
 struct sched_candidate {
 	usec_t srtt_us;
+	usec_t idle_rtt_us;       /* the least of late, if alone on its path and idle for SCHED_IDLE_US; else 0 */
 	uint64_t rate;            /* bytes a second it carries; 0: not known yet */
 	uint32_t in_flight;       /* bytes */
 	uint32_t sendable;        /* bytes it would take now; 0: full, or paced */

@@ -66,6 +66,20 @@ static void test_a_slow_path_does_not_eat_the_window_of_a_fast_one(void)
 	CU_ASSERT_EQUAL(pick(&sched_blest, two, 2, 2000 * KB, 3000 * KB), 1);
 }
 
+/* A round trip that was measured with a queue of its own, which is gone, does not keep a subflow from use for ever. */
+static void test_an_idle_subflow_is_as_long_as_its_way(void)
+{
+	struct sched_candidate two[] = {
+		{ .srtt_us = 10 * MS, .rate = 50 * MBIT, .in_flight = 64 * KB },
+		{ .srtt_us = 200 * MS, .rate = 5 * MBIT, .sendable = 64 * KB },
+	};
+
+	CU_ASSERT_EQUAL(pick(&sched_blest, two, 2, SCHED_ENDLESS, 400 * KB), SCHED_NONE);
+	two[1].idle_rtt_us = 12 * MS;
+	CU_ASSERT_EQUAL(pick(&sched_blest, two, 2, SCHED_ENDLESS, 400 * KB), 1);
+	CU_ASSERT_EQUAL(pick(&sched_ecf, two, 2, SCHED_ENDLESS, 400 * KB), 1);
+}
+
 static void test_all_that_are_quicker_count_together(void)
 {
 	struct sched_candidate three[] = {
@@ -123,6 +137,6 @@ static void test_names(void)
 }
 
 UNIT_MAIN("sched", T(test_the_fastest_with_room_is_taken),
-	  T(test_ecf_uses_both_for_a_long_queue_and_waits_with_a_short_tail), T(test_all_that_are_quicker_count_together),
+	  T(test_ecf_uses_both_for_a_long_queue_and_waits_with_a_short_tail), T(test_an_idle_subflow_is_as_long_as_its_way), T(test_all_that_are_quicker_count_together),
 	  T(test_a_slow_path_does_not_eat_the_window_of_a_fast_one), T(test_backups_and_the_silent_wait_for_their_turn),
 	  T(test_who_is_slow_goes_before_who_is_silent), T(test_names))
