@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # what eval expands
 # Many concurrent streams of mixed sizes through one pair of tunnelds: all intact. Then the memory that an idle
 # stream costs in each tunneld (resident bytes, before and after opening them).
 #
