@@ -52,7 +52,7 @@ static uint64_t delivery_rate(const struct subflow *sf, const struct delivery *d
 
 static void delivered_one(struct subflow *sf, struct delivery *d, const struct sent *s, usec_t now_us)
 {
-	usec_t rtt = usec_since(now_us, s->sent_us);
+	usec_t sent_us = s->sent_us, rtt = usec_since(now_us, sent_us);
 	struct ssn end = ssn_add(s->seq, s->len);
 	bool again = s->flags & SENT_RETRANS;
 
@@ -70,11 +70,16 @@ static void delivered_one(struct subflow *sf, struct delivery *d, const struct s
 	}
 	if (ssn_lt(sf->rack_fack, end))
 		sf->rack_fack = end;
-	/* RFC 8985 6.2 step 2: an answer too quick for the retransmission answers the original. */
-	if (again && rtt < sf->rtt.min_rtt_us)
-		return;
-	if (s->sent_us > sf->rack_sent_us || (s->sent_us == sf->rack_sent_us && ssn_lt(sf->rack_end, end))) {
-		sf->rack_sent_us = s->sent_us;
+	/*
+	 * RFC 8985 6.2 step 2: an answer too quick for the retransmission answers the original. That one has arrived then, and says as
+	 * much of what was sent before it as any other; where nothing else arrives any more, nobody else says it.
+	 */
+	if (again && rtt < sf->rtt.min_rtt_us) {
+		sent_us = s->first_us;
+		rtt = usec_since(now_us, sent_us);
+	}
+	if (sent_us > sf->rack_sent_us || (sent_us == sf->rack_sent_us && ssn_lt(sf->rack_end, end))) {
+		sf->rack_sent_us = sent_us;
 		sf->rack_end = end;
 		sf->rack_rtt_us = rtt;
 	}
