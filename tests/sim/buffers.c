@@ -50,7 +50,7 @@ static const struct clause clauses[] = {
 	{ .name = "fair: beside streams that nobody reads", .path = { { 50, 20 }, { 50, 20 } }, .memory = { 2 * MB, 2 * MB },
 	  .streams = 24, .never_read = true, .run_s = 40, .mark_s = 10, .share = 0.50, .jain = 0.9 },
 	{ .name = "fair: beside streams that are no longer read", .path = { { 100, 20 }, { 100, 20 } }, .memory = { 0, 3 * MB },
-	  .streams = 24, .stop_reading = true, .late = 12, .run_s = 15, .mark_s = 6, .share = 0.45, .jain = 0.9 },
+	  .streams = 24, .stop_reading = true, .late = 12, .run_s = 15, .mark_s = 6, .share = 0.45, .jain = 0.8 },
 	{ .name = "a reader that stops holds the writer back", .path = { { 100, 5 }, { 50, 20 } }, .never_read = true, .streams = 1,
 	  .run_s = 30, .mark_s = 5, .held_most = 2 * MB },
 	{ .name = "held back again and again, and never aborted", .path = { { 50, 5 }, { 50, 20 } }, .memory = { 1 * MB, 1 * MB },

@@ -104,6 +104,7 @@ bool path_share_may_send(struct sub *s);
 void path_share_sent(struct sub *s, uint32_t bytes);   /* that many of new data just went */
 void path_share_note(struct sub *s, usec_t now_us);    /* what it has out may have changed */
 void path_share_done(struct sub *s);                   /* its connection has no more to send now: what is left of its turn passes on */
+void path_share_company(struct sub *s);                /* tells it how long answers take on its path: before its timers are looked at */
 usec_t path_share_deadline(const struct sub *s);       /* who waits looks again, whatever happens to others */
 void path_share_leave(struct path_share *p, struct sub *s); /* it is no longer on that path */
 

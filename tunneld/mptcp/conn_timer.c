@@ -96,6 +96,7 @@ void conn_timeout(struct conn *c, usec_t now_us)
 			continue;
 		}
 		if (subflow_deadline(&s->sf) <= now_us) {
+			path_share_company(s);
 			subflow_timeout(&s->sf, now_us, &f);
 			if (conn_subflow_facts(s, &f, now_us)) {
 				if (c->state == M_CLOSED)

@@ -19,6 +19,7 @@ struct path_share {
 	bool limited;             /* somebody waited since the last look */
 	uint64_t rate, rate_before; /* most bytes a second of this, of the last stretch of time */
 	usec_t min_rtt_us, min_rtt_before_us;
+	struct rtt rtt;           /* of all of them, RFC 9040 */
 	uint64_t sample_delivered;
 	usec_t sample_us, remember_us;
 };

@@ -141,6 +141,8 @@ static void learn(struct path_share *p, const struct sub *s, usec_t now_us)
 {
 	usec_t took = usec_since(now_us, p->sample_us);
 
+	if (s->sf.rtt.latest_us)
+		rtt_sample(&p->rtt, s->sf.rtt.latest_us, now_us);
 	if (s->sf.rtt.min_rtt_us)
 		p->min_rtt_us = usec_min(p->min_rtt_us, s->sf.rtt.min_rtt_us);
 	if (took < usec_max(SAMPLE_US, s->sf.rtt.min_rtt_us))
@@ -158,6 +160,15 @@ static void learn(struct path_share *p, const struct sub *s, usec_t now_us)
 	p->min_rtt_us = USEC_NEVER;
 	p->limited = false;
 	p->remember_us = now_us;
+}
+
+void path_share_company(struct sub *s)
+{
+	struct path *path = engine_path(s->conn->engine, s->path);
+	const struct path_share *p = path ? &path->share : NULL;
+	usec_t srtt_us = p ? p->rtt.srtt_us : 0;
+
+	subflow_company(&s->sf, p && p->one_way && p->busy >= 2 && srtt_us ? srtt_us + usec_max(srtt_us, 4 * p->rtt.rttvar_us) : 0);
 }
 
 void path_share_sent(struct sub *s, uint32_t bytes)
@@ -192,6 +203,7 @@ void path_share_note(struct sub *s, usec_t now_us)
 		s->share.delivered = s->sf.delivered;
 		learn(p, s, now_us);
 	}
+	path_share_company(s);
 	if (shared(p)) {
 		uint64_t part = enough_of(p) / p->busy, turn = turn_of(p, s);
 

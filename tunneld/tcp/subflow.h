@@ -163,6 +163,8 @@ struct subflow {
 	uint32_t prr_delivered, prr_out, prr_flight_size;
 	uint32_t undo_retransmits;     /* of this recovery, or the last, not yet known to have been needless */
 	uint64_t delivered;            /* bytes the peer has in all, SACKed ones included */
+	usec_t company_us;             /* see subflow_company() */
+	usec_t tlp_from_us;            /* since when the tail loss probe's time is counted */
 	uint32_t fair_cwnd;            /* see subflow_fair_share() */
 	uint64_t fair_rate;
 	uint32_t turn;                 /* see subflow_turn() */
@@ -275,6 +277,13 @@ uint32_t subflow_burst(const struct subflow *sf, usec_t now_us);
  * do not have out more than the path carries.
  */
 void subflow_fair_share(struct subflow *sf, uint32_t cwnd, uint64_t rate);
+/*
+ * How long an answer on its path takes now, as all that are on it see it; 0: nobody else is. Where many wait in one queue each has an
+ * answer so seldom that its own round trip is of long ago, while the queue grows: an answer is not overdue before others' are
+ * (RFC 9040: the round trip is the path's). Tail loss probe, silence and lateness wait at least so long. The timeout has a floor
+ * of its own. To be told before subflow_timeout(), too, so that what grew since the timer was set counts.
+ */
+void subflow_company(struct subflow *sf, usec_t answer_us);
 /*
  * So many bytes may go at once, whatever the pace: others of the path waited meanwhile, so it is no burst for the path. They count for
  * what goes after them.

@@ -21,6 +21,7 @@ void subflow_enter_recovery(struct subflow *sf, usec_t now_us);
 void subflow_watch_window(struct subflow *sf, usec_t now_us);
 void subflow_arm_rto(struct subflow *sf, usec_t now_us);
 void subflow_arm_tlp(struct subflow *sf, usec_t now_us);
+usec_t subflow_probe_timeout_us(const struct subflow *sf); /* PTO, RFC 8985 7.2 */
 /* Anew, from what is outstanding now. */
 void subflow_arm_silence(struct subflow *sf);
 void subflow_update_pacing(struct subflow *sf);

@@ -113,21 +113,28 @@ static void fill(struct subflow *sf, struct segment *seg, struct ssn seq, uint8_
 
 void subflow_arm_rto(struct subflow *sf, usec_t now_us) { sf->rto_deadline_us = usec_add(now_us, sf->rtt.rto_us); }
 
+void subflow_company(struct subflow *sf, usec_t answer_us) { sf->company_us = answer_us; }
+
 /* RFC 8985 7.2 */
+usec_t subflow_probe_timeout_us(const struct subflow *sf)
+{
+	usec_t pto = usec_max(2 * sf->rtt.srtt_us, sf->company_us);
+
+	/* What is no more than one segment may be waiting for the peer's delayed ACK. */
+	if (sf->board.in_flight <= sf->snd_mss)
+		pto += sf->config.delayed_ack_us;
+	return pto + PROBE_SLACK_US;
+}
+
 void subflow_arm_tlp(struct subflow *sf, usec_t now_us)
 {
-	usec_t pto;
-
 	sf->tlp_deadline_us = USEC_NEVER;
 	if (!sf->sack_ok || sf->in_recovery || sf->in_rto_recovery || sf->board.sacked_segs || sf->tlp_out ||
 	    !board_count(&sf->board) || !sf->rtt.srtt_us || sf->state == SF_SYN_RECEIVED)
 		return;
-	pto = 2 * sf->rtt.srtt_us;
-	/* What is no more than one segment may be waiting for the peer's delayed ACK. */
-	if (sf->board.in_flight <= sf->snd_mss)
-		pto += sf->config.delayed_ack_us;
+	sf->tlp_from_us = now_us;
 	/* Where the timeout would come first, it is the probe that goes then, and the timeout starts anew. */
-	sf->tlp_deadline_us = usec_min(usec_add(now_us, pto + PROBE_SLACK_US), sf->rto_deadline_us);
+	sf->tlp_deadline_us = usec_min(usec_add(now_us, subflow_probe_timeout_us(sf)), sf->rto_deadline_us);
 }
 
 /*
@@ -143,7 +150,8 @@ void subflow_arm_silence(struct subflow *sf)
 	sf->silence_deadline_us = USEC_NEVER;
 	if (!sf->sack_ok || b->oldest == BOARD_NONE || !sf->rtt.srtt_us || sf->state == SF_SYN_RECEIVED)
 		return;
-	wait = usec_max(2 * sf->rtt.srtt_us, sf->rtt.srtt_us + 4 * sf->rtt.rttvar_us) + sf->config.delayed_ack_us + PROBE_SLACK_US;
+	wait = usec_max(2 * sf->rtt.srtt_us, sf->rtt.srtt_us + 4 * sf->rtt.rttvar_us);
+	wait = usec_max(wait, sf->company_us) + sf->config.delayed_ack_us + PROBE_SLACK_US;
 	sf->silence_deadline_us = usec_max(board_at(b, b->oldest)->sent_us + wait,
 					   usec_max(sf->delivered_us, sf->last_progress_us) + wait / 2);
 }

@@ -59,6 +59,17 @@ static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct sub
 	subflow_arm_rto(sf, now_us);
 }
 
+/* What was to be overdue by now need not be, if answers on the path have come to take longer since the timer was set. */
+static void look_at_company(struct subflow *sf, usec_t now_us)
+{
+	if (!sf->company_us)
+		return;
+	if (sf->tlp_deadline_us <= now_us)
+		sf->tlp_deadline_us = usec_min(usec_add(sf->tlp_from_us, subflow_probe_timeout_us(sf)), sf->rto_deadline_us);
+	if (sf->silence_deadline_us <= now_us)
+		subflow_arm_silence(sf);
+}
+
 void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 {
 	*f = (struct subflow_facts){ 0 };
@@ -79,6 +90,7 @@ void subflow_timeout(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 		if (sf->in_recovery && !sf->cc.ops->by_rate && sf->cc.cwnd < sf->board.in_flight + sf->cc.mss)
 			sf->cc.cwnd = sf->board.in_flight + sf->cc.mss;
 	}
+	look_at_company(sf, now_us);
 	if (sf->tlp_deadline_us <= now_us) {
 		sf->tlp_deadline_us = USEC_NEVER;
 		sf->probe_due = true;
@@ -132,7 +144,9 @@ usec_t subflow_oldest_us(const struct subflow *sf)
  */
 usec_t subflow_lateness_us(const struct subflow *sf)
 {
-	return 3 * sf->rtt.srtt_us + sf->config.delayed_ack_us + LATE_SLACK_US;
+	usec_t srtt_us = sf->rtt.srtt_us;
+
+	return usec_max(3 * srtt_us, srtt_us + sf->company_us) + sf->config.delayed_ack_us + LATE_SLACK_US;
 }
 
 usec_t subflow_late_at(const struct subflow *sf)

@@ -201,6 +201,32 @@ static void test_the_tail_is_probed_before_the_timeout(void)
 	CU_ASSERT_EQUAL(t.counters.v[CNT_RetransmitTimeout], 0);
 }
 
+/* RFC 9040: others' answers on its path have come to take longer, after its timers were set. */
+static void test_nothing_is_overdue_before_others_are(void)
+{
+	TALK(t);
+	usec_t sent_us, late_us, next_us;
+	uint64_t tag;
+	uint32_t len;
+
+	flight(&t);
+	sent_us = subflow_oldest_us(&t.sf);
+	CU_ASSERT_TRUE_FATAL(t.sf.tlp_deadline_us < sent_us + 60 * USEC_PER_MS && t.sf.silence_deadline_us < sent_us + 100 * USEC_PER_MS);
+	late_us = subflow_late_at(&t.sf);
+	subflow_company(&t.sf, 120 * USEC_PER_MS);
+	CU_ASSERT_TRUE(subflow_late_at(&t.sf) > late_us);
+	do
+		talk_wait(&t);
+	while (!t.f.tail_probe && !t.f.silent && !t.f.retransmit_timeout);
+	CU_ASSERT_TRUE(t.f.tail_probe);
+	CU_ASSERT_TRUE(t.now >= sent_us + 120 * USEC_PER_MS);
+	while (!t.f.silent && !t.f.retransmit_timeout)
+		talk_wait(&t);
+	CU_ASSERT_TRUE(t.f.silent && t.now >= sent_us + 160 * USEC_PER_MS);
+	CU_ASSERT_FALSE(subflow_late(&t.sf, sent_us + 120 * USEC_PER_MS, &tag, &len, &next_us));
+	CU_ASSERT_TRUE(subflow_late(&t.sf, sent_us + 220 * USEC_PER_MS, &tag, &len, &next_us));
+}
+
 static void test_a_timeout_sends_one_segment_and_backs_off(void)
 {
 	TALK(t);
@@ -354,6 +380,7 @@ UNIT_MAIN("subflow_input",
 	T(test_reordering_is_not_taken_for_loss), T(test_every_half_of_the_number_space_is_alike),
 	  T(test_a_part_that_waited_behind_a_hole_tells_nothing),
 	T(test_the_tail_is_probed_before_the_timeout),
+	T(test_nothing_is_overdue_before_others_are),
 	T(test_a_timeout_sends_one_segment_and_backs_off),
 	T(test_a_spurious_timeout_is_undone),
 	T(test_an_ack_with_an_mptcp_option_is_no_duplicate),
