@@ -147,12 +147,15 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 	};
 }
 
-/* A SYN that goes again tries the next path (D9): the first one may be the one that is dead. */
-static void race(struct sub *s, const struct segment *seg, usec_t now_us)
+/*
+ * A SYN that goes again tries the next path (D9): the first one may be the one that is dead. Asked before the SYN is made, whose
+ * MSS and timestamp are those of the path that it takes.
+ */
+static void race(struct sub *s, usec_t now_us)
 {
 	const struct path *p = engine_path(s->conn->engine, s->path);
 
-	if ((seg->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || s->join)
+	if (!subflow_syn_due(&s->sf) || s->join)
 		return;
 	if (!s->syn_sent++) {
 		s->syn_us = now_us;
@@ -177,6 +180,7 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 
 		if (!s->want_out)
 			continue;
+		race(s, now_us);
 		d = (struct subflow_data){ 0 };
 		memset(&seg.tcp, 0, sizeof seg.tcp);
 		s->sf.options_may_miss = conn_map_may_miss(s);
@@ -184,7 +188,6 @@ static bool owed_output(struct conn *c, struct action *act, usec_t now_us)
 			s->want_out = false;
 			continue;
 		}
-		race(s, &seg, now_us);
 		c->turn = i;
 		if (!engine_path(c->engine, s->path)) {
 			n--; /* its path went: the segment is lost, as it would be there */

@@ -320,6 +320,8 @@ void subflow_window_told(struct subflow *sf, uint32_t wnd);
 /* Invariants; asserts. */
 void subflow_check(const struct subflow *sf);
 
+/* What subflow_output() gives next is a SYN, the first one or one more. */
+static inline bool subflow_syn_due(const struct subflow *sf) { return sf->state == SF_SYN_SENT && sf->syn_due && !sf->rst_due; }
 static inline uint32_t subflow_in_flight_seq(const struct subflow *sf) { return (uint32_t)ssn_diff(sf->snd_nxt, sf->snd_una); }
 
 #endif

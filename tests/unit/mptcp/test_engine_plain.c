@@ -243,6 +243,45 @@ static void test_timestamps_tell_nothing_of_other_connections(void)
 	stop(&n);
 }
 
+/*
+ * A SYN that goes on the next path shows that path's MSS and a timestamp of that connection's: older ones after it, were it
+ * another's, would all be dropped there (RFC 7323 5.3).
+ */
+static void test_a_syn_shows_what_the_path_has_that_it_takes(void)
+{
+	struct net n;
+	struct action a;
+	unsigned syns = 0, moved = 0;
+	path_id first = 0;
+
+	plain(&n, 2);
+	n.side[0].e->paths[1].mtu_payload -= 100;
+	connect_to(&n);
+	for (const struct sub *s; syns < 3; n.now = engine_deadline(n.side[0].e)) {
+		struct event ev = { .kind = EV_TIME };
+
+		CU_ASSERT_EQUAL(engine_input(n.side[0].e, &ev, n.now), ERR_OK);
+		while (engine_output(n.side[0].e, &a, n.now)) {
+			struct segment seg;
+
+			if (a.kind != ACT_SEND)
+				continue;
+			CU_ASSERT_EQUAL_FATAL(segment_parse(&seg, a.send.bytes, a.send.len, SEGMENT_PLAIN), ERR_OK);
+			s = engine_conn_of_host(n.side[0].e, n.side[0].conn)->subs[0];
+			CU_ASSERT_EQUAL(seg.flags, TCP_SYN);
+			CU_ASSERT_EQUAL(seg.tcp.ts_val, (uint32_t)(n.now / MS) + s->sf.config.ts_offset);
+			CU_ASSERT_EQUAL(s->sf.config.ts_offset,
+					pm_ts_offset(n.side[0].e, a.send.path, a.send.local_port, a.send.remote));
+			CU_ASSERT_EQUAL(seg.tcp.mss, conn_path_mss(n.side[0].e, a.send.path));
+			if (!syns++)
+				first = a.send.path;
+			moved += a.send.path != first;
+		}
+	}
+	CU_ASSERT_TRUE(moved >= 1);
+	stop(&n);
+}
+
 /* RFC 6528 3 */
 static void test_sequence_numbers_of_the_same_two_ends_go_on_by_the_clock(void)
 {
@@ -347,5 +386,5 @@ UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joi
 	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is),
 	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time),
 	  T(test_sequence_numbers_of_the_same_two_ends_go_on_by_the_clock),
-	  T(test_timestamps_tell_nothing_of_other_connections),
+	  T(test_timestamps_tell_nothing_of_other_connections), T(test_a_syn_shows_what_the_path_has_that_it_takes),
 	  T(test_a_path_in_doubt_keeps_the_size_that_was_found), T(test_a_key_whose_token_is_taken_is_drawn_anew))
