@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The profile "return" (make sim PROFILE=return): one stream of bulk over two paths or three. One of them goes away, silently, with
- * its carrier or with its interface, for 2 to 10 s or for as long as 45 s, and comes back, with another address if the interface was
- * gone. What is asked of every seed (docs/failover.md):
- *  - a segment with data has come through it within 2 s and a round trip;
- *  - from 3 s to 6 s after it came back the stream is given more than 90 % of what the links together take of its bytes.
+ * The profile "return" (make sim PROFILE=return): one stream of bulk, or of messages, over two paths or three. One of them goes
+ * away, silently, with its carrier or with its interface, for 2 to 10 s or for as long as 45 s, and comes back, with another
+ * address if the interface was gone. What is asked of every seed (docs/failover.md):
+ *  - a segment with data has come through it within 2 s and a round trip (messages: if it is the shortest path);
+ *  - bulk: from 3 s to 6 s after it came back the stream is given more than 90 % of what the links together take of its bytes;
+ *  - messages, which a subflow may survive that bulk would give up: after 6 s its subflow is in primary mode at both ends.
  */
 #ifndef PLAIT_SIM_RETURN_H
 #define PLAIT_SIM_RETURN_H
