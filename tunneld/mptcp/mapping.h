@@ -51,8 +51,8 @@ void mappings_close(struct mappings *m);
  */
 MUST_CHECK enum err mappings_add(struct mappings *m, const struct mapping *one);
 /*
- * Declares what is to be verified. The same again, or a part of it, is fine: *news is false. ERR_MALFORMED for one that reaches
- * beyond another or contradicts it, ERR_FULL.
+ * Declares what is to be verified. The same again, or a part of it, is fine: *news is false. One that reaches beyond another is
+ * verified besides. ERR_MALFORMED for one that contradicts, ERR_FULL.
  */
 MUST_CHECK enum err mappings_check_add(struct mappings *m, const struct mapping *map, uint16_t total, uint16_t checksum,
 				     bool *news);

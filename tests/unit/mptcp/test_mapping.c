@@ -77,9 +77,10 @@ static void test_a_checksum_is_complete_when_all_of_its_bytes_have_come(void)
 	CU_ASSERT_FALSE(news);
 	map.ssn = 12; /* a part that says something else */
 	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 5, 5, &news), ERR_MALFORMED);
-	map.ssn = 11;
-	map.len = 9; /* more than that */
+	map.ssn = 10;
+	map.len = 9; /* more than that, and something else */
 	CU_ASSERT_EQUAL(mappings_check_add(&m, &map, 9, 5, &news), ERR_MALFORMED);
+	map.ssn = 11;
 	/* Only what it brought itself waits for it; and no more when it has come again by another way. */
 	CU_ASSERT_FALSE(mappings_check_lowest(&m, &low));
 	mappings_check_brings(&m, 14, dsn_of(1003));
@@ -113,6 +114,35 @@ static void test_a_checksum_is_complete_when_all_of_its_bytes_have_come(void)
 	mappings_close(&m);
 }
 
+/* A sender that cuts anew what it sends again: the bytes count for both, and each is complete by itself. */
+static void test_checksums_of_other_cuts_stand_side_by_side(void)
+{
+	static const uint8_t bytes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+	struct mapping one = { .ssn = 15, .dsn = { 1005 }, .len = 4 }, two = { .ssn = 11, .dsn = { 1001 }, .len = 6 };
+	struct mappings m = { 0 };
+	const struct map_check *k;
+	struct dsn low;
+	bool news;
+
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &one, 4, 77, &news), ERR_OK);
+	mappings_check_brings(&m, 15, dsn_of(1005));
+	mappings_check_sum(&m, 15, bytes + 4, 2);
+	CU_ASSERT_EQUAL(mappings_check_add(&m, &two, 6, 78, &news), ERR_OK);
+	CU_ASSERT_TRUE(news);
+	mappings_check_sum(&m, 11, bytes, 4);
+	CU_ASSERT_PTR_NULL(mappings_check_next(&m)); /* what came before it was declared is for the caller to add */
+	CU_ASSERT_EQUAL(m.check[0].got, 2);
+	CU_ASSERT_EQUAL(m.check[1].got, 4);
+	CU_ASSERT_TRUE(mappings_check_lowest(&m, &low) && low.v == 1005); /* the first still waits for its own end */
+	mappings_check_sum(&m, 17, bytes + 6, 2);
+	k = mappings_check_next(&m);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(k);
+	CU_ASSERT_EQUAL(k->sum, checksum_partial(bytes + 4, 4));
+	CU_ASSERT_FALSE(mappings_check_lowest(&m, &low));
+	mappings_close(&m);
+}
+
 UNIT_MAIN("mapping", T(test_a_mapping_covers_many_segments_until_they_came),
 	  T(test_the_same_again_is_fine_and_a_contradiction_is_not), T(test_the_store_is_bounded),
-	  T(test_a_checksum_is_complete_when_all_of_its_bytes_have_come))
+	  T(test_a_checksum_is_complete_when_all_of_its_bytes_have_come),
+	  T(test_checksums_of_other_cuts_stand_side_by_side))
