@@ -57,11 +57,12 @@ static void delivered_one(struct subflow *sf, struct delivery *d, const struct s
 	bool again = s->flags & SENT_RETRANS;
 
 	note_newest(sf, d, s);
+	/* Karn's rule is one of the whole ACK: what was sent before the copy that it answers may have arrived long since, unheard. */
+	if (s->sent_us >= d->newest_us) {
+		d->newest_us = s->sent_us;
+		d->rtt_us = again ? 0 : rtt ? rtt : 1;
+	}
 	if (!again) {
-		if (s->sent_us >= d->newest_us) {
-			d->newest_us = s->sent_us;
-			d->rtt_us = rtt ? rtt : 1;
-		}
 		if (s->flags & SENT_LOST)
 			d->late_original = true;
 		/* RFC 8985 6.2 step 3 */
@@ -202,6 +203,8 @@ static void take_cumulative(struct subflow *sf, struct ssn ack, struct delivery 
 			 */
 			if (!(s->flags & SENT_SACKED))
 				d->acked += (uint32_t)n;
+			d->newest_us = usec_max(d->newest_us, s->sent_us);
+			again = again || s->flags & SENT_RETRANS;
 			board_trim_head(b, (uint32_t)n);
 			break;
 		}
@@ -214,7 +217,7 @@ static void take_cumulative(struct subflow *sf, struct ssn ack, struct delivery 
 	}
 	/* RFC 6298 3: what is acknowledged together with a retransmission may have waited for it. */
 	if (again)
-		d->rtt_us = d->newest_us = 0;
+		d->rtt_us = 0;
 }
 
 static bool known_block(const struct scoreboard *b, struct sack_block *k)
