@@ -41,9 +41,25 @@ static bool reset_mute(struct conn *c, usec_t now_us)
 	return false;
 }
 
+/*
+ * RFC 8684 3.7: the only subflow acknowledges what is sent, and does so without a DATA_ACK. A peer that has gone back to TCP,
+ * perhaps since nothing of its own was ever acknowledged as data, takes what comes for what is next: nothing may go there twice.
+ */
+static bool fall_back_mute(struct conn *c, usec_t now_us)
+{
+	struct sub *s = c->sub_count == 1 ? c->subs[0] : NULL;
+
+	if (!s || s->stage != SUB_LIVE || s->acked_us <= s->data_ack_us || !conn_may_fall_back(s) || !conn_fall_back(s, true, now_us))
+		return false;
+	count(c->engine->counters, CNT_MPCapableDataFallback);
+	return true;
+}
+
 static void stuck(struct conn *c, usec_t now_us)
 {
 	/* Subflows have delivered all, and yet it is not acknowledged as data: the peer dropped it, or one took its memory along. */
+	if (fall_back_mute(c, now_us))
+		return;
 	c->stuck_us = usec_add(now_us, STUCK_US);
 	if (++c->stuck_tries >= STUCK_TRIES) {
 		c->stuck_tries = 0;
