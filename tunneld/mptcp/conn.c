@@ -294,8 +294,8 @@ void conn_sub_free(struct sub *s)
 	engine_sub_remove(s);
 	pm_port_release(s);
 	path_unlink(s);
-	/* In plain form TIME-WAIT is there for that. */
-	if (!s->join && !s->initiator && c->engine->config.form == SEGMENT_SEALED) {
+	/* TIME-WAIT, where there is one, does not remain after a RST. */
+	if (!s->join && !s->initiator) {
 		struct engine *e = c->engine;
 
 		e->old_syns[e->old_syn_next++ % OLD_SYNS] = (struct old_syn){ c->peer, s->remote_port, s->sf.irs };

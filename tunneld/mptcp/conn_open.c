@@ -175,6 +175,15 @@ static void began_on(struct conn *c, path_id path, const struct segment *syn)
 	c->destination.port = syn->dst_port;
 }
 
+/* A SYN with that number from that port has made a connection, which is no more. */
+static bool been_here(const struct engine *e, path_id path, uint16_t port, struct ssn iss)
+{
+	for (uint32_t i = 0; i < OLD_SYNS && i < e->old_syn_next; i++)
+		if (e->old_syns[i].peer == e->paths[path].peer && e->old_syns[i].port == port && ssn_eq(e->old_syns[i].iss, iss))
+			return true;
+	return false;
+}
+
 /* A SYN with MP_CAPABLE: a connection begins when its destination could be dialled. */
 static void accept_syn(struct engine *e, path_id path, const struct segment *seg, const struct mptcp_option *mpc, bool listening,
 		       usec_t now_us)
@@ -189,14 +198,12 @@ static void accept_syn(struct engine *e, path_id path, const struct segment *seg
 	bool fin;
 
 	count(e->counters, mpc ? CNT_MPCapableSYNRX : CNT_SynPlain);
-	for (uint32_t i = 0; i < OLD_SYNS; i++)
-		if (e->old_syns[i].peer == e->paths[path].peer && e->old_syns[i].port == seg->src_port &&
-		    ssn_eq(e->old_syns[i].iss, seg->seq) && i < e->old_syn_next) {
-			/* D9 races SYNs over all paths: one may arrive after its connection has come and gone. */
-			count(e->counters, CNT_SynOld);
-			conn_refuse_why(e, path, seg, REASON_UNSPECIFIED, false);
-			return;
-		}
+	/* D9 races SYNs over all paths: one may arrive after its connection has come and gone. */
+	if (been_here(e, path, seg->src_port, seg->seq)) {
+		count(e->counters, CNT_SynOld);
+		conn_refuse_why(e, path, seg, REASON_UNSPECIFIED, false);
+		return;
+	}
 	/* In plain form a SYN that does not ask for our MPTCP asks for TCP. RFC 8684 3.1 */
 	if (!listening || (convert && !capable_syn_ok(mpc))) {
 		count(e->counters, CNT_SynRefused);
@@ -264,8 +271,13 @@ static bool accept_cookie(struct engine *e, path_id path, const struct segment *
 	struct sub *s;
 	uint64_t key;
 
-	if (!syn_cookie_check(e, path, seg, &syn, &iss, &key, now_us) ||
-	    !(c = conn_new(e, e->paths[path].peer, false, key, now_us)))
+	if (!syn_cookie_check(e, path, seg, &syn, &iss, &key, now_us))
+		return false;
+	if (been_here(e, path, seg->src_port, syn.seq)) {
+		count(e->counters, CNT_SynOld);
+		return false;
+	}
+	if (!(c = conn_new(e, e->paths[path].peer, false, key, now_us)))
 		return false;
 	s = conn_sub_new(c, path, seg->dst_port, seg->remote, seg->src_port);
 	if (s)

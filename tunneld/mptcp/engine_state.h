@@ -73,7 +73,7 @@ struct raw_segment {
 };
 struct raw_reply { uint16_t len; bool used; uint8_t bytes[RAW_REPLY_MAX]; };
 
-/* The SYN of a first subflow that has been here: a late copy of it must not dial its destination again. */
+/* The SYN of a first subflow that has been here: a late copy of it, or of the third ACK of a cookie, must not dial its destination again. */
 struct old_syn { peer_id peer; uint16_t port; struct ssn iss; };
 
 /* One FAULT_ANNOUNCE under way. Those of a connection are a list, by weight: its `announce` is the first's number + 1. */

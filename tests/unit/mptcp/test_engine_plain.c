@@ -243,6 +243,44 @@ static void test_timestamps_tell_nothing_of_other_connections(void)
 	stop(&n);
 }
 
+/* What is still under way when the application has reset its connection must not dial once more, and be heard there a second time. */
+static void test_a_cookie_is_good_for_one_connection(void)
+{
+	struct net n;
+	struct event ev = { .kind = EV_SEGMENT, .segment = { .local_port = 80, .listening = true } }, over = { .kind = EV_ABORT };
+	uint8_t ack[28] = { 0x80, TCP_ACK, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 8, 10, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 'G', 'E', 'T', 13 };
+	struct action a;
+	unsigned dials = 0, resets = 0;
+	uint32_t seq;
+
+	plain(&n, 1);
+	for (uint32_t i = 0; i < 2; i++)
+		syn_from(&n, i);
+	while (engine_output(n.side[1].e, &a, n.now))
+		; /* the two that are kept are dialled; from here on cookies answer */
+	be_put32(ack + 18, syn_at(&n, 1111, &seq));
+	be_put32(ack + 8, seq + 1);
+	ev.segment.bytes = ack;
+	ev.segment.len = sizeof ack;
+	ev.segment.remote = (struct addr){ .family = 4, .ip = { 203, 0, 113, 5 }, .port = 1111 };
+	for (int times = 0; times < 2; times++) {
+		CU_ASSERT_EQUAL(engine_input(n.side[1].e, &ev, n.now), ERR_OK);
+		while (engine_output(n.side[1].e, &a, n.now)) {
+			if (a.kind == ACT_DIAL) {
+				over.conn = a.conn;
+				dials++;
+			}
+			resets += a.kind == ACT_SEND && a.send.bytes[1] & TCP_RST;
+		}
+		if (!times)
+			CU_ASSERT_EQUAL(engine_input(n.side[1].e, &over, n.now), ERR_OK);
+	}
+	CU_ASSERT_EQUAL(dials, 1);
+	CU_ASSERT_EQUAL(resets, 2);
+	CU_ASSERT_EQUAL(n.side[1].counters.v[CNT_SynOld], 1);
+	stop(&n);
+}
+
 /*
  * A SYN that goes on the next path shows that path's MSS and a timestamp of that connection's: older ones after it, were it
  * another's, would all be dropped there (RFC 7323 5.3).
@@ -387,4 +425,5 @@ UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joi
 	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time),
 	  T(test_sequence_numbers_of_the_same_two_ends_go_on_by_the_clock),
 	  T(test_timestamps_tell_nothing_of_other_connections), T(test_a_syn_shows_what_the_path_has_that_it_takes),
+	  T(test_a_cookie_is_good_for_one_connection),
 	  T(test_a_path_in_doubt_keeps_the_size_that_was_found), T(test_a_key_whose_token_is_taken_is_drawn_anew))
