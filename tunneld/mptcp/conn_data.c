@@ -246,6 +246,9 @@ static enum map_verdict verify(struct sub *s, const struct segment *seg, const s
 				       checksum_partial(seg->payload + (map->ssn - here), map->len), checksum) ? MAP_OK : MAP_CORRUPT;
 	if (map->ssn + map->len <= conn_relative_in(s, s->sf.rcv_nxt))
 		return MAP_OK; /* a copy of what has come */
+	/* All of it came by another way, which answered for it; and the application has it: there is nothing to sum any more. */
+	if (dsn_leq(dsn_add(map->dsn, map->len), s->conn->reorder.ready))
+		return MAP_OK;
 	if (mappings_check_add(&s->mappings, map, len, checksum, &news) != ERR_OK) {
 		count(s->conn->engine->counters, CNT_DssNotMatching);
 		return MAP_UNUSABLE;
