@@ -24,6 +24,7 @@ struct net {
 	bool cut[PATHS];
 	int drop_announces;          /* so many FAULT_ANNOUNCEs more are lost */
 	int drop_payloads;           /* so many segments of the second side with payload are */
+	int mangle_payloads;         /* so many of the first side's are changed on the second path */
 };
 
 static void path_event(struct net *n, int side, path_id path, enum path_state state, bool gone)
@@ -37,11 +38,12 @@ static void path_event(struct net *n, int side, path_id path, enum path_state st
 	CU_ASSERT_EQUAL(engine_input(n->e[side], &ev, n->now), ERR_OK);
 }
 
-static void start(struct net *n)
+static void start(struct net *n, bool checksum)
 {
 	*n = (struct net){ .now = 1000000 };
 	for (int i = 0; i < 2; i++) {
-		struct engine_config c = { .connections_max = 8, .paths_max = 4, .gateway = i == 1, .facts = 16, .counters = &n->counters[i] };
+		struct engine_config c = { .connections_max = 8, .paths_max = 4, .gateway = i == 1, .facts = 16, .checksum = checksum,
+			.counters = &n->counters[i] };
 		uint8_t seed[32] = { (uint8_t)(i + 1) };
 
 		n->e[i] = engine_new(&c, seed, n->now);
@@ -71,7 +73,10 @@ static void act(struct net *n, int side, const struct action *a)
 		    (side && seg.payload_len && n->drop_payloads-- > 0))
 			return;
 		n->flight[n->count] = (struct packet){ .at = n->now + 10 * MS, .to = !side, .path = a->send.path, .len = a->send.len };
-		memcpy(n->flight[n->count++].bytes, a->send.bytes, a->send.len);
+		memcpy(n->flight[n->count].bytes, a->send.bytes, a->send.len);
+		if (!side && a->send.path == 1 && seg.payload_len && n->mangle_payloads-- > 0)
+			n->flight[n->count].bytes[a->send.len - 1] ^= 1;
+		n->count++;
 		return;
 	case ACT_DIAL:
 		n->conn[side] = a->conn;
@@ -149,17 +154,19 @@ static void write_bytes(struct net *n, int side, size_t len)
 }
 
 /* A connection with a subflow on each path. */
-static void connected(struct net *n)
+static void connected_with(struct net *n, bool checksum)
 {
 	struct event ev = { .kind = EV_CONNECT, .connect = { .destination = { .family = 4, .ip = { 10, 0, 0, 1 }, .port = 80 } } };
 
-	start(n);
+	start(n, checksum);
 	CU_ASSERT_EQUAL(engine_input(n->e[0], &ev, n->now), ERR_OK);
 	n->conn[0] = ev.connect.conn;
 	run(n, 100 * MS);
 	write_bytes(n, 0, 100);
 	run(n, 1000 * MS);
 }
+
+static void connected(struct net *n) { connected_with(n, false); }
 
 static enum err fault(struct net *n, int side, path_id path, bool v6)
 {
@@ -238,6 +245,60 @@ static void test_a_path_that_goes_is_told_with_its_reason(void)
 	run(&n, 1 * MS);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(find(&n, 0, FACT_SUBFLOW_DOWN));
 	CU_ASSERT_STRING_EQUAL(find(&n, 0, FACT_SUBFLOW_DOWN)->to, "its path is gone");
+	stop(&n);
+}
+
+static void test_timeouts_in_a_row_are_told_with_their_numbers(void)
+{
+	struct net n;
+	const struct fact *f;
+
+	connected(&n);
+	path_event(&n, 0, 0, PATH_SUSPECT, false); /* so that the second carries it, */
+	run(&n, 1 * MS);
+	n.cut[1] = true;
+	write_bytes(&n, 0, 3000);
+	run(&n, 1 * MS);
+	path_event(&n, 0, 0, PATH_UP, false);      /* and the first goes on */
+	run(&n, 250 * MS);
+	/* One timeout is everyday loss. */
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_TIMEOUT), 0);
+	run(&n, 2000 * MS);
+	f = find(&n, 0, FACT_TIMEOUT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	CU_ASSERT_EQUAL(f->path, 1);
+	CU_ASSERT_TRUE(f->backoff >= 2);
+	CU_ASSERT_TRUE(f->rto_ms >= 400);
+	CU_ASSERT_TRUE(f->in_flight > 0 && f->in_flight <= 3000);
+	CU_ASSERT_TRUE(f->srtt_ms >= 20 && f->srtt_ms < 100);
+	CU_ASSERT_EQUAL(number_of(&n, 1, FACT_TIMEOUT), 0);
+	stop(&n);
+}
+
+/* RFC 8684 3.7: with another subflow, RST and MP_FAIL; 3.6: and the reason. */
+static void test_a_wrong_checksum_is_told_at_both_ends(void)
+{
+	struct net n;
+	const struct fact *f;
+
+	connected_with(&n, true);
+	path_event(&n, 0, 0, PATH_SUSPECT, false); /* so that the second carries them */
+	n.mangle_payloads = 1;
+	write_bytes(&n, 0, 500);
+	run(&n, 100 * MS);
+	f = find(&n, 1, FACT_CORRUPT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	CU_ASSERT_EQUAL(f->path, 1);
+	CU_ASSERT_EQUAL(f->cause, REASON_MIDDLEBOX);
+	CU_ASSERT_STRING_EQUAL(f->to, "its data has a wrong checksum");
+	f = find(&n, 0, FACT_RESET);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	CU_ASSERT_EQUAL(f->path, 1);
+	CU_ASSERT_TRUE(f->has_cause);
+	CU_ASSERT_EQUAL(f->cause, REASON_MIDDLEBOX);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(find(&n, 0, FACT_SUBFLOW_DOWN));
+	CU_ASSERT_STRING_EQUAL(find(&n, 0, FACT_SUBFLOW_DOWN)->to, "reset by the peer");
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_CONN_DOWN), 0);
 	stop(&n);
 }
 
@@ -482,7 +543,8 @@ static void test_a_full_ring_loses_the_newest_and_counts(void)
 
 UNIT_MAIN("conn_facts", T(test_each_end_tells_of_subflows_that_came_up),
 	  T(test_a_path_in_doubt_is_a_change_of_mode_with_its_numbers),
-	  T(test_a_path_that_goes_is_told_with_its_reason),
+	  T(test_a_path_that_goes_is_told_with_its_reason), T(test_timeouts_in_a_row_are_told_with_their_numbers),
+	  T(test_a_wrong_checksum_is_told_at_both_ends),
 	  T(test_an_idle_connection_announces_several_times),
 	  T(test_one_that_rode_on_acknowledged_data_has_arrived),
 	  T(test_lost_announcements_are_repeated), T(test_a_second_fault_does_not_wait_for_the_first),
