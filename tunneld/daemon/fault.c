@@ -20,7 +20,7 @@ enum {
 };
 #define TELL_AGAIN_US  (30 * USEC_PER_S)   /* while it lasts: the peer forgets after three of these */
 #define TELL_RETRY_US  (1 * USEC_PER_S)    /* while no subflow can carry it */
-#define TELL_VERIFY_US (250 * USEC_PER_MS) /* somebody's word is passed on if the path has not answered meanwhile */
+#define TELL_VERIFY_US (250 * USEC_PER_MS) /* somebody's word, or silence, is passed on if the path has not answered meanwhile */
 #define TELL_FOR_US    (60 * USEC_PER_S)   /* and so long */
 
 bool fault_open(struct daemon *d, uint32_t paths_max)
@@ -141,8 +141,11 @@ void fault_report(struct daemon *d, struct fault *what)
 		 fault_cause_text(x->cause), fault_source_name(x->source), ip.family ? " by " : "",
 		 ip.family ? addr_print(&ip, by) : "", x->evidence, x->done);
 	if (for_the_peer(x) && understands(d, x)) {
-		/* Plain form: a refused send may be in the midst of the engine's output. */
-		if (x->source == FAULT_ICMP || (x->source == FAULT_SEND && fault_is_plain(x))) {
+		/*
+		 * Somebody's word, and silence that may be mere lateness, are not passed on if the path answers at once. Plain form: a
+		 * refused send may be in the midst of the engine's output.
+		 */
+		if (x->source == FAULT_ICMP || x->source == FAULT_PROBE || (x->source == FAULT_SEND && fault_is_plain(x))) {
 			x->told = TOLD_WAITING;
 			x->tell_us = d->now_us + TELL_VERIFY_US;
 			d->fault_watch->tell_us = usec_min(d->fault_watch->tell_us, x->tell_us);
@@ -182,6 +185,18 @@ void fault_told(struct daemon *d, const struct fact *f)
 		known->told = TOLD_WAITING;
 		known->tell_us = d->now_us + TELL_RETRY_US;
 		d->fault_watch->tell_us = usec_min(d->fault_watch->tell_us, known->tell_us);
+	}
+}
+
+void fault_untell(struct daemon *d, const struct path_end *e)
+{
+	for (uint64_t id = faults_next(d->faults, 0); id; id = faults_next(d->faults, id)) {
+		const struct fault *x = faults_find(d->faults, id);
+		struct event ev = { .kind = EV_FAULT, .fault = { .path = e->id, .id = id, .over = true } };
+
+		/* Arrived by one connection, it may be under way by another. */
+		if (!x->over_us && x->path == e->id && (x->told == TOLD_SENT || x->told == TOLD_ARRIVED) && x->source != FAULT_MTU)
+			(void)!daemon_event(d, &ev); /* of a path that the engine does not know nothing was said */
 	}
 }
 

@@ -43,6 +43,7 @@ struct fault fault_of_path(struct daemon *d, enum fault_source source, const str
 void fault_report(struct daemon *d, struct fault *what);
 void fault_told(struct daemon *d, const struct fact *f); /* FACT_FAULT_TOLD */
 void fault_tell_now(struct daemon *d); /* perhaps there is a way to tell now what waits */
+void fault_untell(struct daemon *d, const struct path_end *e); /* it works again: of what was told of it no more is said */
 /* More in this second than are looked at: a flood must not cost the loop. Counts the one that asks. */
 bool fault_too_many(struct daemon *d);
 

@@ -28,6 +28,9 @@ static struct fault of_fact(struct daemon *d, enum fault_source source, const st
 	const struct path_end *e = sealed && f->path != FACT_NO_PATH ? paths_by_id(d->paths, f->path) : NULL;
 	struct fault x = !sealed ? fault_of_plain(d, source, f->path, &f->remote) : e ? fault_of_path(d, source, e) : fault_of_peer(d, source, f->peer);
 
+	/* It may be told of a path that is gone here: paths_learn() would give it that name. */
+	if (sealed && !e && x.client && f->remote_addr_id)
+		snprintf(x.path_name, sizeof x.path_name, "%.*s.%u", CONFIG_NAME_MAX - 5, x.peer_name, f->remote_addr_id - 1u);
 	x.local_addr_id = f->local_addr_id;
 	x.remote_addr_id = f->remote_addr_id;
 	x.cause = f->cause;

@@ -193,8 +193,10 @@ static void well(struct daemon *d, struct path_end *e, struct path_watch *w)
 {
 	usec_t after = usec_since(d->now_us, w->doubted_us);
 
+	fault_untell(d, e);
 	faults_path_well(d->faults, e->id, d->now_us);
 	faults_link_well(d->faults, e->name, e->peer, d->now_us);
+	faults_peer_path_well(d->faults, e->peer, (uint8_t)(e->no + 1), d->now_us);
 	if (!w->doubted_us)
 		return;
 	if (after <= usec_max(REFUTED_US, 4 * e->srtt_us)) {
@@ -252,7 +254,7 @@ void fault_path_changed(struct daemon *d, struct path_end *e, bool is_gone)
 		return;
 	if (e->life == LIFE_UP)
 		well(d, e, w);
-	else if (e->life == LIFE_SUSPECT && !e->doubted_us)
+	else if (e->life == LIFE_SUSPECT && !w->doubted_us) /* else somebody's word was reported */
 		silent(d, e);
 	if (events_wanted(d->events)) {
 		json_t *o = fault_path_event(d, e->life == LIFE_UP ? "path_up" : e->life == LIFE_SUSPECT ? "path_suspect" : "path_new", e);

@@ -91,10 +91,15 @@ struct fault *faults_find(struct faults *f, uint64_t id); /* NULL: no longer kno
 uint64_t faults_next(const struct faults *f, uint64_t after);
 /* The path works: whatever was reported of its reachability is over. Returns how many. */
 unsigned faults_path_well(struct faults *f, uint32_t path, usec_t now_us);
-/* The path is gone; its number may be another's soon. What it had is over, unless its link or address is what it lacks. */
+/* The path is gone; its number may be another's soon. What it had is over, unless its link or address is what it lacks, here or at the peer. */
 void faults_path_gone(struct faults *f, uint32_t path, usec_t now_us);
 /* A link or address is there again: faults of paths that went with it are over. */
 unsigned faults_link_well(struct faults *f, const char *path_name, uint32_t peer, usec_t now_us);
+/*
+ * A path of the peer's works, by its id in FAULT_ANNOUNCE: what the peer announced of a path that was not there any more is over. Id 0,
+ * a first subflow's (RFC 8684 3.1), may have been any; who still lacks its path says so again. Returns how many.
+ */
+unsigned faults_peer_path_well(struct faults *f, uint32_t peer, uint8_t addr_id, usec_t now_us);
 /* What nobody repeats is over after a while, and what goes on for long is lasting. */
 void faults_time(struct faults *f, usec_t now_us);
 usec_t faults_deadline(const struct faults *f);

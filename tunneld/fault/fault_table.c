@@ -79,6 +79,7 @@ static void due(struct faults *f, const struct fault *x)
 static bool same(const struct fault *a, const struct fault *b)
 {
 	return a->source == b->source && a->cause == b->cause && a->peer == b->peer && a->path == b->path &&
+	       (a->path != FAULT_NO_PATH || a->remote_addr_id == b->remote_addr_id) &&
 	       a->middlebox.family == b->middlebox.family &&
 	       (!a->middlebox.family || addr_same_ip(&a->middlebox, &b->middlebox));
 }
@@ -190,6 +191,12 @@ unsigned faults_path_well(struct faults *f, uint32_t path, usec_t now_us)
 	return n;
 }
 
+/* The peer repeats what its own link or address lacks, and has no other word for it than that it lasts. */
+static bool outlives_path(const struct fault *x)
+{
+	return x->source == FAULT_LINK || x->source == FAULT_ADDRESS || (x->source == FAULT_ANNOUNCED && x->lasting);
+}
+
 void faults_path_gone(struct faults *f, uint32_t path, usec_t now_us)
 {
 	for (uint32_t i = 0; i < f->count; i++) {
@@ -197,7 +204,7 @@ void faults_path_gone(struct faults *f, uint32_t path, usec_t now_us)
 
 		if (x->path != path)
 			continue;
-		if (!x->over_us && x->source != FAULT_LINK && x->source != FAULT_ADDRESS)
+		if (!x->over_us && !outlives_path(x))
 			x->over_us = now_us;
 		x->path = FAULT_NO_PATH;
 	}
@@ -212,6 +219,22 @@ unsigned faults_link_well(struct faults *f, const char *path_name, uint32_t peer
 
 		if (x->over_us || (x->source != FAULT_LINK && x->source != FAULT_ADDRESS) || x->peer != peer ||
 		    strcmp(x->path_name, path_name) != 0)
+			continue;
+		x->over_us = now_us;
+		n++;
+	}
+	return n;
+}
+
+unsigned faults_peer_path_well(struct faults *f, uint32_t peer, uint8_t addr_id, usec_t now_us)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < f->count; i++) {
+		struct fault *x = at(f, i);
+
+		if (x->over_us || x->source != FAULT_ANNOUNCED || x->peer != peer || x->path != FAULT_NO_PATH ||
+		    (x->remote_addr_id && x->remote_addr_id != addr_id))
 			continue;
 		x->over_us = now_us;
 		n++;

@@ -349,6 +349,16 @@ static bool announce_on(struct conn *c, const struct event *ev, usec_t now_us)
 	return true;
 }
 
+/* Who hears of it only now would take it for a new one. */
+static void announce_over(struct conn *c, uint64_t fault)
+{
+	for (struct announce *a = announce_first(c); a; a = announce_after(c, a))
+		if (a->fault == fault) {
+			announce_end(c, a, false);
+			return;
+		}
+}
+
 enum err engine_fault_event(struct engine *e, const struct event *ev, usec_t now_us)
 {
 	struct path *p = engine_path(e, ev->fault.path);
@@ -356,6 +366,10 @@ enum err engine_fault_event(struct engine *e, const struct event *ev, usec_t now
 
 	if (!p || !e->announces)
 		return ERR_UNKNOWN;
+	for (struct conn *c = ev->fault.over ? e->peers[p->peer].conns : NULL; c; c = c->peer_next)
+		announce_over(c, ev->fault.id);
+	if (ev->fault.over)
+		return ERR_OK;
 	/* Those that have a subflow there know it by its ids in any form; then whoever can say it. */
 	for (struct sub *s = p->subs; s && told < ANNOUNCE_CONNS; s = s->path_next)
 		if (!ev->fault.remote.family || addr_same_ip(&ev->fault.remote, &s->remote))

@@ -71,7 +71,7 @@ enum event_kind {
 	EV_ABORT,     /* conn: abrupt close (RST, SO_LINGER 0, crash): fast close; the id is dead after this call */
 	EV_ABORT_AFTER, /* conn: the same, but what was written before a RST is not lost to it: first that is DATA_ACKed, see conn_abort_after() */
 	EV_HEARD,     /* heard: the peer answered a probe on a path: it lives, in both directions */
-	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now */
+	EV_FAULT,     /* fault: a path has one; the peer is told by FAULT_ANNOUNCE on another. ERR_UNEXPECTED: nobody can tell it now. Or it is over */
 	EV_PORT_TAKEN, /* port: plain form: the port that an ACT_SEND would have begun to use is not to be had; the subflow takes another */
 	EV_OPTIONS,   /* options: the application has set one of those that are carried on its socket */
 	EV_LOST,      /* lost: plain form: a segment could not be sent, or somebody on its way says that it was lost, and why. ERR_UNEXPECTED: it is not in flight */
@@ -140,8 +140,8 @@ struct event {
 		struct { conn_id conn; const uint8_t *bytes; size_t len; size_t taken; /* out */ } write;
 		struct { conn_id conn; size_t len; } consumed;
 		struct { conn_id conn; uint32_t user_timeout_ms; struct carried_options carried; } options; /* as in connect */
-		/* id: the host's, for FACT_FAULT_TOLD; remote: plain form, to whom alone it matters; family 0: to all on that path */
-		struct { path_id path; uint64_t id; uint8_t cause; bool transient; struct addr middlebox, remote; } fault;
+		/* id: the host's, for FACT_FAULT_TOLD; remote: plain form, to whom alone it matters; family 0: to all on that path. over: nobody repeats it any more */
+		struct { path_id path; uint64_t id; uint8_t cause; bool transient, over; struct addr middlebox, remote; } fault;
 		conn_id conn;
 	};
 };

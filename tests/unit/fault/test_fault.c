@@ -125,6 +125,43 @@ static void test_a_link_ends_only_with_its_name(void)
 	faults_free(f);
 }
 
+static void test_what_a_peer_says_of_its_own_link_ends_when_its_path_is_back(void)
+{
+	struct fault x = by_router(1, 3, (struct addr){ .family = 0 });
+	uint64_t link, passing, two, other;
+
+	start(8);
+	x.lasting = true;
+	x.remote_addr_id = 1;
+	link = report(x, true)->id;
+	x.cause = CAUSE_NET_UNREACHABLE;
+	x.lasting = false;
+	passing = report(x, true)->id;
+	faults_path_gone(f, 3, now);
+	CU_ASSERT_EQUAL(faults_find(f, link)->over_us, 0);
+	CU_ASSERT_EQUAL(faults_find(f, passing)->over_us, now);
+	/* Said again, when there is no such path here; of another path it is another fault. */
+	x = by_router(1, FAULT_NO_PATH, (struct addr){ .family = 0 });
+	x.remote_addr_id = 1;
+	CU_ASSERT_EQUAL(report(x, false)->id, link);
+	x.remote_addr_id = 2;
+	two = report(x, true)->id;
+	x.peer = 2;
+	other = report(x, true)->id;
+	now += S;
+	CU_ASSERT_EQUAL(faults_peer_path_well(f, 1, 1, now), 1);
+	CU_ASSERT_EQUAL(faults_find(f, link)->over_us, now);
+	CU_ASSERT_EQUAL(faults_find(f, two)->over_us, 0);
+	CU_ASSERT_EQUAL(faults_peer_path_well(f, 1, 2, now), 1);
+	CU_ASSERT_EQUAL(faults_find(f, other)->over_us, 0);
+	/* RFC 8684 3.1: id 0 is that of a first subflow, whichever path that was on. */
+	x.peer = 1;
+	x.remote_addr_id = 0;
+	(void)report(x, true);
+	CU_ASSERT_EQUAL(faults_peer_path_well(f, 1, 4, now), 1);
+	faults_free(f);
+}
+
 static void test_a_full_table_drops_what_is_over_first_then_the_oldest(void)
 {
 	uint64_t id[5];
@@ -278,6 +315,7 @@ static void test_icmp_is_read_as_the_drafts_causes(void)
 
 UNIT_MAIN("fault", T(test_repeats_of_one_fault_are_one_record), T(test_a_path_that_works_ends_its_faults_and_the_next_is_a_new_one),
 	  T(test_what_goes_on_is_lasting_and_what_nobody_repeats_is_over), T(test_a_link_ends_only_with_its_name),
+	  T(test_what_a_peer_says_of_its_own_link_ends_when_its_path_is_back),
 	  T(test_a_full_table_drops_what_is_over_first_then_the_oldest), T(test_one_router_and_many_clients_are_one_group),
 	  T(test_workers_have_groups_in_common),
 	  T(test_without_a_router_one_network_is_a_group), T(test_icmp_is_read_as_the_drafts_causes))

@@ -356,6 +356,25 @@ static void test_one_that_rode_on_acknowledged_data_has_arrived(void)
 	}
 }
 
+static void test_what_is_over_is_not_said_any_more(void)
+{
+	struct event over = { .kind = EV_FAULT, .fault = { .path = 1, .id = 77, .over = true } };
+	struct net n;
+
+	connected(&n);
+	CU_ASSERT_EQUAL(fault(&n, 0, 1, false), ERR_OK);
+	run(&n, 10 * MS);
+	CU_ASSERT_EQUAL(n.counters[0].v[CNT_FaultAnnounceTx], 1);
+	CU_ASSERT_EQUAL(fault_of(&n, 5, false, false), ERR_OK);
+	CU_ASSERT_EQUAL(engine_input(n.e[0], &over, n.now), ERR_OK);
+	run(&n, 5000 * MS);
+	/* The other, which is not, is. */
+	CU_ASSERT_EQUAL(number_of(&n, 1, FACT_FAULT_HEARD), 1 + 5);
+	CU_ASSERT_EQUAL(number_of(&n, 0, FACT_FAULT_TOLD), 2);
+	CU_ASSERT_EQUAL(engine_input(n.e[0], &over, n.now), ERR_OK);
+	stop(&n);
+}
+
 static void test_lost_announcements_are_repeated(void)
 {
 	struct net n;
@@ -547,7 +566,7 @@ UNIT_MAIN("conn_facts", T(test_each_end_tells_of_subflows_that_came_up),
 	  T(test_a_wrong_checksum_is_told_at_both_ends),
 	  T(test_an_idle_connection_announces_several_times),
 	  T(test_one_that_rode_on_acknowledged_data_has_arrived),
-	  T(test_lost_announcements_are_repeated), T(test_a_second_fault_does_not_wait_for_the_first),
+	  T(test_what_is_over_is_not_said_any_more), T(test_lost_announcements_are_repeated), T(test_a_second_fault_does_not_wait_for_the_first),
 	  T(test_what_weighs_more_is_said_first), T(test_a_full_queue_gives_way_to_weight_alone),
 	  T(test_a_fault_under_way_is_not_queued_twice), T(test_each_of_two_knows_that_it_arrived),
 	  T(test_a_peer_that_lies_changes_no_subflow),
