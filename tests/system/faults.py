@@ -8,6 +8,9 @@ faults.py talk ADDRESS PORT FILE [BYTES]
 faults.py mangle DEV SRC PORT DST COUNT
     On a router that DEV belongs to: sends DST so many copies of datagrams that come in from SRC:PORT for it, IPv6, with other
     content, one every 20 ms.
+faults.py alter DEV SRC PORT DST
+    On the host of SRC: after a segment of plain form from SRC:PORT to DST, whose mapping is all its data, sends DST the one that
+    would follow, with data that its checksum does not know.
 faults.py forge DEV SRC DST PORT FROM COUNT right|wrong
     On a router that DEV belongs to: waits for a UDP datagram from SRC to DST:PORT and sends SRC so many ICMP host unreachable
     for it as if they came from FROM, one every 20 ms; "wrong" ones quote bytes that SRC never sent.
@@ -110,5 +113,45 @@ def mangle(dev, src, port, dst, count):
         time.sleep(0.02)
 
 
+def followed(udp):
+    """The datagram that would follow this one, with the same checksum of other data; None: it does not lend itself to that."""
+    tcp = bytearray(udp[8:])
+    start = 12 + 4 * ((tcp[0] >> 4) - 5)
+    size, at = len(tcp) - start, 12
+    while size > 0 and at + 1 < start and tcp[at]:
+        if tcp[at] == 1:
+            at += 1
+            continue
+        flags = tcp[at + 3]
+        if tcp[at] == 30 and tcp[at + 2] >> 4 == 2 and flags & 4:
+            dsn = at + 4 + (0 if not flags & 1 else 8 if flags & 2 else 4)
+            wide = 8 if flags & 8 else 4
+            if struct.unpack_from("!H", tcp, dsn + wide + 4)[0] != size:
+                return None
+            value = int.from_bytes(tcp[dsn:dsn + wide], "big") + size
+            tcp[dsn:dsn + wide] = (value % (1 << 8 * wide)).to_bytes(wide, "big")
+            for field in (4, dsn + wide):  # the segment's sequence number, and the mapping's
+                struct.pack_into("!I", tcp, field, struct.unpack_from("!I", tcp, field)[0] + size & 0xFFFFFFFF)
+            tcp[start] ^= 1
+            return bytes(udp[:6]) + bytes(2) + bytes(tcp)
+        at += tcp[at + 1]
+    return None
+
+
+def alter(dev, src, port, dst):
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.ntohs(0x0003))
+    s.bind((dev, 0))
+    s.settimeout(10)
+    out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    src, to = socket.inet_aton(src), socket.inet_aton(dst)
+    while True:
+        p = s.recv(65536)
+        if p[0] == 0x45 and p[9] == 17 and p[12:20] == src + to and struct.unpack_from("!H", p, 20)[0] == int(port):
+            udp = followed(p[20:])
+            if udp:
+                out.sendto(p[:20] + udp, (dst, 0))
+                return
+
+
 if __name__ == "__main__":
-    {"echo": echo, "talk": talk, "forge": forge, "mangle": mangle}[sys.argv[1]](*sys.argv[2:])
+    {"echo": echo, "talk": talk, "forge": forge, "mangle": mangle, "alter": alter}[sys.argv[1]](*sys.argv[2:])
