@@ -145,7 +145,7 @@ struct conn {
 	bool fully;                /* a DSS of the peer has come: it has our key; joins are allowed */
 
 	/* RFC 8684 3.7, conn_fallback.c */
-	bool plain_syn;            /* SYNs go without MP_CAPABLE now: those with it were not answered */
+	uint64_t syn_paths;        /* plain form: bits of paths on which a SYN was begun beside the first */
 	bool blackhole;            /* it was known that MPTCP does not get through there */
 	bool ever_joined;          /* a second subflow was established once: no way back to TCP */
 	bool no_joins, no_joins_here; /* the peer said C, we say it: RFC 8684 3.1 */
@@ -153,7 +153,7 @@ struct conn {
 	bool failing;              /* a checksum failed and MP_FAIL went out: data from fail_dsn on is not taken */
 	bool fail_owed;            /* the next ACK carries MP_FAIL */
 	bool infinite_owed;        /* segments carry an infinite mapping until what ends beyond infinite_end is acknowledged */
-	uint8_t fail_tries, syn_tries, infinite_acks;
+	uint8_t fail_tries, infinite_acks;
 	usec_t fail_us;
 	struct dsn fail_dsn, infinite_dsn, fall_dsn;
 	uint32_t infinite_ssn;
@@ -256,6 +256,7 @@ void conn_remote_key(struct conn *c, uint64_t key);
 /* remote: plain form, else NULL. NULL: full, or there is such a subflow. */
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port);
 struct ssn conn_iss(struct sub *s, usec_t now_us); /* where its sequence numbers begin */
+bool conn_sub_connect(struct sub *s, usec_t now_us); /* its SYN is to go. False: no memory */
 /* A RST for s with MP_TCPRST, by that path. The subflow is closed by it, but still there. RFC 8684 3.6 */
 void conn_sub_rst(struct sub *s, path_id path, enum mptcp_reason reason, bool transient);
 void conn_sub_rst_with(struct sub *s, path_id path, enum mptcp_reason reason, bool transient, const struct mptcp_option *first);

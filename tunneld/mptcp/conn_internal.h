@@ -65,6 +65,7 @@ bool conn_option_fail(struct conn *c, struct segment *seg);
 
 /* --- conn_options.c --- */
 void conn_options_handshake(const struct sub *s, struct segment *seg);
+bool conn_syn_is_plain(const struct sub *s); /* its SYN goes without MP_CAPABLE */
 void conn_option_third_ack(const struct sub *s, struct segment *seg);
 /* Both keys go on our segments until the peer shows that it has them. */
 bool conn_keys_owed(const struct sub *s);

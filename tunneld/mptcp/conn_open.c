@@ -80,6 +80,21 @@ static void client_opened(struct conn *c, struct sub *s, usec_t now_us)
 	subflow_ack_now(&s->sf);
 }
 
+bool conn_sub_connect(struct sub *s, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	struct subflow_config sc;
+
+	conn_subflow_config(s, &sc, now_us);
+	if (subflow_connect(&s->sf, &sc, conn_iss(s, now_us), now_us) != ERR_OK)
+		return false;
+	if (c->syn_data_len)
+		subflow_syn_payload(&s->sf, c->syn_data_len);
+	s->syn_data_out = c->syn_data_len;
+	s->want_out = true;
+	return true;
+}
+
 /* Client: the SYN/ACK of the first subflow. False: the connection has ended. */
 bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us)
 {
@@ -89,9 +104,13 @@ bool conn_synack(struct sub *s, const struct segment *seg, usec_t now_us)
 	struct rd r = rd_of(seg->payload, seg->payload_len);
 	bool fin;
 
+	/* The first that is answered is the connection's; what was tried beside it is given up. */
+	for (uint8_t i = c->sub_count; i-- > 0;)
+		if (c->subs[i] != s)
+			conn_sub_free(c->subs[i]);
 	if (!capable_ok(mpc, 1)) {
 		count(c->engine->counters, CNT_MPCapableFallbackSYNACK);
-		if (c->plain_syn && !c->blackhole)
+		if (!c->blackhole && conn_syn_is_plain(s))
 			pm_mptcp_failed(c->engine, s->path, &s->remote, now_us);
 		if (!conn_fall_back(s, false, now_us)) {
 			conn_fail(c, OPEN_PROTOCOL_ERROR, 0, true, now_us);

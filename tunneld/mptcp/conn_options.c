@@ -34,6 +34,14 @@ static struct mptcp_option dss_of(const struct conn *c)
 	return opt;
 }
 
+enum { SYNS_WITH_OPTION = 3 }; /* as Linux: syn_retrans_before_tcp_fallback */
+
+/* RFC 8684 3.9.3: after so many without an answer it may be the option that is in the way. */
+bool conn_syn_is_plain(const struct sub *s)
+{
+	return s->remote.family && s->initiator && (s->conn->blackhole || s->syn_sent > SYNS_WITH_OPTION);
+}
+
 void conn_options_handshake(const struct sub *s, struct segment *seg)
 {
 	const struct conn *c = s->conn;
@@ -43,7 +51,7 @@ void conn_options_handshake(const struct sub *s, struct segment *seg)
 
 	if (!s->join) {
 		/* RFC 8684 3.7: the peer knows nothing of MPTCP, or what is between us lets it through no more. */
-		if (c->fallen || c->plain_syn)
+		if (c->fallen || conn_syn_is_plain(s))
 			return;
 		opt.subtype = MP_CAPABLE;
 		opt.capable.version = 1;

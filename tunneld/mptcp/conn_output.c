@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-	SYNS_WITH_OPTION = 3,            /* as Linux: syn_retrans_before_tcp_fallback */
 	SYNS_WHERE_HEARD = 3,            /* on a path that lives, before the next is tried nevertheless */
 	BURST_SEGMENTS = 16,             /* in a row on one subflow, so that the host can batch them */
 	FASTCLOSE_TRIES = 1 + 3,         /* RFC 8684 3.5: retransmissions SHOULD be limited, 3 is RECOMMENDED */
@@ -97,9 +96,6 @@ static void emit(struct sub *s, struct segment *seg, const struct subflow_data *
 		seg->window = wnd > UINT16_MAX ? UINT16_MAX : (uint16_t)wnd;
 	}
 	if (seg->flags & TCP_SYN) {
-		/* RFC 8684 3.9.3: after so many without an answer it may be the option that is in the way. */
-		if (s->initiator && !s->join && s->remote.family && c->syn_tries++ >= SYNS_WITH_OPTION)
-			c->plain_syn = true;
 		conn_options_handshake(s, seg);
 		assert(d->len <= c->syn_data_len);
 		payload = c->syn_data;
@@ -166,7 +162,9 @@ static void race(struct sub *s, usec_t now_us)
 	/* A probe was answered there since: it is the destination that takes its time, or this one SYN that was lost. */
 	if (p && s->syn_sent <= SYNS_WHERE_HEARD && p->heard_us >= s->syn_us)
 		return;
-	if (pm_race(s))
+	if (s->remote.family)
+		pm_race_beside(s, now_us);
+	else if (pm_race(s))
 		s->syn_us = now_us;
 }
 

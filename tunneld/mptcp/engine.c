@@ -336,7 +336,6 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	struct conn *c;
 	struct sub *s;
 	path_id path;
-	struct subflow_config sc;
 	const struct addr *remote = e->config.form == SEGMENT_PLAIN ? &ev->connect.destination : NULL;
 	struct wr w;
 
@@ -370,21 +369,12 @@ static enum err connect_event(struct engine *e, struct event *ev, usec_t now_us)
 	} else {
 		c->remotes[0] = (struct remote_addr){ .used = true, .addr = *remote };
 	}
-	c->plain_syn = c->blackhole = remote && pm_mptcp_fails(e, path, remote, now_us);
+	c->blackhole = remote && pm_mptcp_fails(e, path, remote, now_us);
 	s = pm_sub_new(c, path, remote);
-	if (!s) {
+	if (!s || !conn_sub_connect(s, now_us)) {
 		conn_free(c);
 		return ERR_FULL;
 	}
-	conn_subflow_config(s, &sc, now_us);
-	if (subflow_connect(&s->sf, &sc, conn_iss(s, now_us), now_us) != ERR_OK) {
-		conn_free(c);
-		return ERR_FULL;
-	}
-	if (c->syn_data_len)
-		subflow_syn_payload(&s->sf, c->syn_data_len);
-	s->syn_data_out = c->syn_data_len;
-	s->want_out = true;
 	count(e->counters, CNT_MPCapableSYNTX);
 	engine_ready(c);
 	ev->connect.conn = c->id;

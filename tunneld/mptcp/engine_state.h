@@ -190,6 +190,8 @@ enum err engine_fault_event(struct engine *e, const struct event *ev, usec_t now
 path_id pm_best_path(struct engine *e, peer_id peer, const struct addr *remote);
 /* Round robin over the usable paths to s's remote end after its own; that one if there is no other. */
 path_id pm_next_path(const struct sub *s);
+path_id pm_path_after(const struct sub *s, path_id after); /* as if it were on that one */
+path_id pm_path_beside(const struct sub *s);               /* plain form: the next that no other subflow is trying; PATH_NONE */
 /*
  * The subflow takes another path, if it may and there is one: where no join can save the connection, because it is not allowed
  * yet (before the peer's first DSS), is not ours to make, or comes too late (M_TIME-WAIT).
@@ -206,6 +208,11 @@ bool pm_remove_due(struct sub *s, usec_t now_us);
 struct sub *pm_sub_new(struct conn *c, path_id path, const struct addr *remote);
 /* What is being opened tries the next path. False: there is none. */
 bool pm_race(struct sub *s);
+/*
+ * Plain form, where another path is another port, and an answer to what was sent before would find nobody: the next path that has
+ * none gets a SYN of its own, with a subflow of its own, until one of them is answered (RFC 8305 5). No path is left: nothing.
+ */
+void pm_race_beside(struct sub *s, usec_t now_us);
 
 /* --- pm_plain.c: local ports and remote addresses of plain form --- */
 /* A path of one address family cannot lead to the other. remote: NULL in sealed form, where all lead to the peer. */

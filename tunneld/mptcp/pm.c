@@ -37,12 +37,13 @@ path_id pm_best_path(struct engine *e, peer_id peer, const struct addr *remote)
 	return best;
 }
 
-path_id pm_next_path(const struct sub *s)
+path_id pm_next_path(const struct sub *s) { return pm_path_after(s, s->path); }
+
+path_id pm_path_after(const struct sub *s, path_id after)
 {
 	struct engine *e = s->conn->engine;
 	const struct addr *remote = s->remote.family ? &s->remote : NULL;
 	peer_id peer = s->conn->peer;
-	path_id after = s->path;
 	bool any_up = false;
 	path_id first = PATH_NONE;
 	bool passed = false;
@@ -138,7 +139,7 @@ bool pm_move(struct sub *s)
 		other = another_path(e, c->peer, s->path);
 	else if (s->initiator && !s->join && !c->fully)
 		/* RFC 8684 3.2: no join before a DSS of the peer has come. */
-		other = pm_next_path(s);
+		other = s->remote.family ? pm_path_beside(s) : pm_next_path(s);
 	else if (!s->initiator && !s->join && s->stage == SUB_LIVE && c->sub_count == 1)
 		/* We cannot join, and the initiator may not know that we need it. */
 		other = another_path(e, c->peer, s->path);

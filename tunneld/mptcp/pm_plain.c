@@ -177,7 +177,17 @@ void pm_new_port(struct sub *s, usec_t now_us)
 
 static uint64_t path_bit(path_id id) { return UINT64_C(1) << (id & 63); }
 
-/* A path that may lead to where s goes, and of which nobody has said that it does not. */
+static bool tried_beside(const struct sub *s, path_id id)
+{
+	const struct conn *c = s->conn;
+
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i] != s && c->subs[i]->path == id)
+			return true;
+	return false;
+}
+
+/* A path that may lead to where s goes, of which nobody has said that it does not, and that no other subflow is trying. */
 static path_id path_without_answer(const struct sub *s)
 {
 	const struct engine *e = s->conn->engine;
@@ -185,10 +195,46 @@ static path_id path_without_answer(const struct sub *s)
 	for (path_id id = e->peers[s->conn->peer].paths; id != PATH_NONE; id = e->paths[id].peer_next) {
 		const struct path *p = &e->paths[id];
 
-		if (p->may_initiate && p->state != PATH_DOWN && pm_leads_to(p, &s->remote) && !(s->no_routes & path_bit(id)))
+		if (p->may_initiate && p->state != PATH_DOWN && pm_leads_to(p, &s->remote) && !(s->no_routes & path_bit(id)) &&
+		    !tried_beside(s, id))
 			return id;
 	}
 	return PATH_NONE;
+}
+
+path_id pm_path_beside(const struct sub *s)
+{
+	path_id next = s->path;
+
+	for (uint32_t n = 0; n < s->conn->engine->config.paths_max; n++) {
+		next = pm_path_after(s, next);
+		if (next == s->path || next == PATH_NONE)
+			break;
+		if (!tried_beside(s, next) && !(s->no_routes & path_bit(next)))
+			return next;
+	}
+	return PATH_NONE;
+}
+
+void pm_race_beside(struct sub *s, usec_t now_us)
+{
+	struct conn *c = s->conn;
+	struct sub *beside;
+	path_id next = pm_path_beside(s);
+
+	if (next == PATH_NONE)
+		return;
+	beside = pm_sub_new(c, next, &s->remote);
+	if (beside && !conn_sub_connect(beside, now_us)) {
+		conn_sub_free(beside);
+		beside = NULL;
+	}
+	if (beside)
+		beside->no_routes = s->no_routes;
+	else if (c->syn_paths & path_bit(next) || !pm_move_opening(s, next))
+		return; /* as many as may be: this one goes elsewhere, once, since each makes the destination one more connection */
+	c->syn_paths |= path_bit(next);
+	count(c->engine->counters, CNT_SynRaced);
 }
 
 enum err pm_lost(struct sub *s, const struct event *ev, usec_t now_us)
@@ -222,8 +268,14 @@ enum err pm_lost(struct sub *s, const struct event *ev, usec_t now_us)
 		return ERR_OK;
 	}
 	/* Every path has its turn; with the last it is the answer. */
-	s->no_routes |= path_bit(s->path);
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		c->subs[i]->no_routes |= path_bit(s->path);
 	next = path_without_answer(s);
+	if (next == PATH_NONE && c->sub_count > 1) {
+		conn_sub_free(s);
+		engine_ready(c);
+		return ERR_OK;
+	}
 	if (next == PATH_NONE || !pm_move_opening(s, next)) {
 		conn_fail(c, ev->lost.why, 0, false, now_us);
 		return ERR_OK;

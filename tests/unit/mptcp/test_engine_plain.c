@@ -104,6 +104,60 @@ static void test_an_open_tries_every_path_and_fails_when_none_leads_there(void)
 	stop(&n);
 }
 
+/* Paths that take longer than we wait before we try the next: what was tried first is still waited for, and the rest is given up. */
+static void test_the_first_syn_that_is_answered_opens(void)
+{
+	struct net n;
+	path_id first;
+
+	plain(&n, 2);
+	n.delay[0] = n.delay[1] = 400 * MS;
+	connect_to(&n);
+	run(&n, n.now + 10 * MS);
+	first = n.sent[0] ? 0 : 1;
+	run(&n, n.now + 740 * MS);
+	CU_ASSERT_FALSE(n.side[0].opened);
+	CU_ASSERT_EQUAL(n.side[0].counters.v[CNT_SynRaced], 1);
+	CU_ASSERT_TRUE(n.sent[0] && n.sent[1]);
+	run(&n, n.now + 100 * MS);
+	CU_ASSERT_TRUE_FATAL(n.side[0].opened);
+	CU_ASSERT_EQUAL(n.side[0].ports_freed, 1);
+	CU_ASSERT_EQUAL(engine_conn_of_host(n.side[0].e, n.side[0].conn)->sub_count, 1);
+	CU_ASSERT_EQUAL(engine_conn_of_host(n.side[0].e, n.side[0].conn)->subs[0]->path, first);
+	stop(&n);
+}
+
+/* Of two that are tried, one learns that no way leads there: the other goes on, and is the answer in the end. */
+static void test_an_attempt_without_a_route_is_given_up_alone(void)
+{
+	struct event ev = { .kind = EV_LOST };
+	struct net n;
+	struct action a;
+
+	plain(&n, 2);
+	n.cut[0] = n.cut[1] = true;
+	connect_to(&n);
+	while (!n.side[0].counters.v[CNT_SynRaced])
+		run(&n, usec_max(n.now, engine_deadline(n.side[0].e)));
+	for (int tries = 0; tries < 2; tries++) {
+		const struct conn *c = engine_conn_of_host(n.side[0].e, n.side[0].conn);
+
+		CU_ASSERT_EQUAL_FATAL(c->sub_count, 2 - tries);
+		CU_ASSERT_FALSE(n.side[0].result);
+		ev.lost.why = OPEN_HOST_UNREACHABLE;
+		ev.lost.path = c->subs[0]->path;
+		ev.lost.local_port = c->subs[0]->local_port;
+		ev.lost.remote = c->subs[0]->remote;
+		CU_ASSERT_EQUAL(engine_input(n.side[0].e, &ev, n.now), ERR_OK);
+		while (engine_output(n.side[0].e, &a, n.now))
+			act(&n, 0, &a);
+	}
+	CU_ASSERT_EQUAL(n.side[0].result, OPEN_HOST_UNREACHABLE);
+	CU_ASSERT_EQUAL(n.side[0].ports_freed, 2);
+	nothing_left(&n);
+	stop(&n);
+}
+
 static void test_a_stranger_gets_a_rst_where_he_is(void)
 {
 	struct net n;
@@ -287,6 +341,7 @@ static void test_a_cookie_is_good_for_one_connection(void)
  */
 static void test_a_syn_shows_what_the_path_has_that_it_takes(void)
 {
+	const struct conn *c;
 	struct net n;
 	struct action a;
 	unsigned syns = 0, moved = 0;
@@ -295,6 +350,7 @@ static void test_a_syn_shows_what_the_path_has_that_it_takes(void)
 	plain(&n, 2);
 	n.side[0].e->paths[1].mtu_payload -= 100;
 	connect_to(&n);
+	c = engine_conn_of_host(n.side[0].e, n.side[0].conn);
 	for (const struct sub *s; syns < 3; n.now = engine_deadline(n.side[0].e)) {
 		struct event ev = { .kind = EV_TIME };
 
@@ -305,7 +361,8 @@ static void test_a_syn_shows_what_the_path_has_that_it_takes(void)
 			if (a.kind != ACT_SEND)
 				continue;
 			CU_ASSERT_EQUAL_FATAL(segment_parse(&seg, a.send.bytes, a.send.len, SEGMENT_PLAIN), ERR_OK);
-			s = engine_conn_of_host(n.side[0].e, n.side[0].conn)->subs[0];
+			for (uint8_t i = 0; (s = c->subs[i])->local_port != a.send.local_port; i++)
+				CU_ASSERT_TRUE_FATAL(i + 1 < c->sub_count);
 			CU_ASSERT_EQUAL(seg.flags, TCP_SYN);
 			CU_ASSERT_EQUAL(seg.tcp.ts_val, (uint32_t)(n.now / MS) + s->sf.config.ts_offset);
 			CU_ASSERT_EQUAL(s->sf.config.ts_offset,
@@ -421,7 +478,8 @@ static void test_a_key_whose_token_is_taken_is_drawn_anew(void)
 
 UNIT_MAIN("engine_plain", T(test_open_transfer_and_close), T(test_every_path_joins_the_destination),
 	  T(test_a_port_that_is_taken_is_replaced_and_never_given_back),
-	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_a_stranger_gets_a_rst_where_he_is),
+	  T(test_an_open_tries_every_path_and_fails_when_none_leads_there), T(test_the_first_syn_that_is_answered_opens),
+	  T(test_an_attempt_without_a_route_is_given_up_alone), T(test_a_stranger_gets_a_rst_where_he_is),
 	  T(test_a_flood_of_syns_takes_no_memory_and_keeps_nobody_out), T(test_a_cookie_is_for_one_address_and_one_time),
 	  T(test_sequence_numbers_of_the_same_two_ends_go_on_by_the_clock),
 	  T(test_timestamps_tell_nothing_of_other_connections), T(test_a_syn_shows_what_the_path_has_that_it_takes),
