@@ -47,8 +47,8 @@ def show(values, form):
     if m is None:
         return "-"
     worst = max(float("inf") if v is None else v for v in values)
-    return " ".join("never" if v == float("inf") else f % v for f, v in ((form, m), ("(" + form + ")", worst))
-                    ).replace("never never", "never")
+    return " ".join(f % v if v != float("inf") else f.replace(form, "never") for f, v in ((form, m), ("(" + form + ")", worst))
+                    ).replace("never (never)", "never")
 
 
 def table(head, rows):
