@@ -500,17 +500,31 @@ static bool probe_output(struct engine *e, struct action *act)
 	return true;
 }
 
+/* The next, NULL: none. What waits for a path that went meanwhile has nowhere to go. */
+static struct raw_segment *raw_next(struct engine *e)
+{
+	while (e->raw_count) {
+		struct raw_segment *r = &e->raw[e->raw_head];
+
+		e->raw_head = (e->raw_head + 1) & (e->raw_room - 1);
+		e->raw_count--;
+		if (engine_path(e, r->path))
+			return r;
+		count(e->counters, CNT_ResetTxDrop);
+		if (r->reply)
+			e->replies[r->reply - 1].used = false;
+	}
+	return NULL;
+}
+
 static bool raw_output(struct engine *e, struct action *act)
 {
-	struct raw_segment *r;
+	struct raw_segment *r = raw_next(e);
 	size_t len;
 
-	if (!e->raw_count)
+	if (!r)
 		return false;
-	r = &e->raw[e->raw_head];
 	len = r->len;
-	e->raw_head = (e->raw_head + 1) & (e->raw_room - 1);
-	e->raw_count--;
 	memcpy(e->out, r->bytes, r->len);
 	if (r->reply) {
 		struct raw_reply *reply = &e->replies[r->reply - 1];
