@@ -516,7 +516,7 @@ void app_read_again(struct end *e)
 	e->stalling = false;
 	if (!end_alive(e))
 		return;
-	e->progress_us = e->host->world->now_us;
+	progress(e);
 	len = engine_readable(e->host->engine, e->conn, &bytes);
 	if (!len)
 		return;
