@@ -82,6 +82,17 @@ static void zero_window(struct conn *c, usec_t now_us)
 		c->snd_edge = dsn_add(c->snd_nxt, 1);
 }
 
+/* RFC 9293 3.8.6.1: a window that is closed by a peer that answers is waited for, however long its application does not read. */
+static bool reader_waits(const struct conn *c, usec_t now_us)
+{
+	if ((c->snd_wnd && !c->zero_window_tries) || dsn_leq(c->queue.end, c->snd_una))
+		return false;
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (usec_since(now_us, c->subs[i]->sf.last_rcv_us) < 2 * (usec_t)ZERO_WINDOW_MAX_US)
+			return true;
+	return false;
+}
+
 void conn_timeout(struct conn *c, usec_t now_us)
 {
 	c->burst_sub = -1;
@@ -142,6 +153,8 @@ void conn_timeout(struct conn *c, usec_t now_us)
 	/* A join that lasted until now was not one of those that come and go; it may only have had nothing to carry. */
 	if (c->dead_us <= now_us && conn_has_living_sub(c))
 		c->dead_us = USEC_NEVER;
+	if (c->close_us <= now_us && c->state != M_TIME_WAIT && reader_waits(c, now_us))
+		c->close_us = usec_add(now_us, c->engine->config.close_timeout_us);
 	if (c->dead_us <= now_us || (c->close_us <= now_us && c->state != M_TIME_WAIT)) {
 		count(c->engine->counters, c->dead_us <= now_us ? CNT_ConnDead : CNT_ConnCloseTimeout);
 		conn_fail(c, OPEN_TIMED_OUT, 0, true, now_us);

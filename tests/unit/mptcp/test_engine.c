@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Two engines, see engine_net.h. */
 #include "tests/unit/mptcp/engine_net.h"
+#include "tunneld/mptcp/conn.h"
+#include "tunneld/mptcp/engine_state.h"
 
 static void test_open_transfer_and_close_on_one_path(void)
 {
@@ -135,6 +137,29 @@ static void test_a_syn_is_raced_on_the_next_path(void)
 	run(&n, n.now + 600 * MS);
 	CU_ASSERT_TRUE(n.side[0].opened);
 	CU_ASSERT_TRUE(n.side[0].counters.v[CNT_SynRaced] >= 1);
+	stop(&n);
+}
+
+static void test_a_rst_for_a_path_that_went_is_not_sent(void)
+{
+	struct net n;
+	struct action a;
+	unsigned sent[2] = { 0 };
+
+	start(&n, false, false, 2);
+	connect_to(&n);
+	run(&n, n.now + USEC_PER_S);
+	CU_ASSERT_EQUAL_FATAL(engine_conn_of_host(n.side[0].e, n.side[0].conn)->sub_count, 2);
+	while (engine_output(n.side[0].e, &a, n.now))
+		;
+	tell(&n, 0, EV_ABORT);
+	path_event(&n, 0, 1, PATH_DOWN, true);
+	while (engine_output(n.side[0].e, &a, n.now))
+		if (a.kind == ACT_SEND)
+			sent[a.send.path]++;
+	CU_ASSERT_EQUAL(sent[0], 1);
+	CU_ASSERT_EQUAL(sent[1], 0);
+	CU_ASSERT_EQUAL(n.side[0].counters.v[CNT_ResetTxDrop], 1);
 	stop(&n);
 }
 
@@ -282,6 +307,45 @@ static void test_a_reader_that_stops_stops_the_writer_and_starts_it_again(void)
 	stop(&n);
 }
 
+/* Both have closed, and what was written stays where it is for as long as the reader rests and his host answers; then it ends. */
+static void test_a_reader_that_rests_after_the_close_is_waited_for(void)
+{
+	for (int vanishes = 0; vanishes < 2; vanishes++) {
+		struct net n;
+		const uint8_t *bytes;
+		size_t len;
+
+		start(&n, false, false, 1);
+		n.side[0].to_write = 400000;
+		n.side[0].shut_after_write = n.side[1].shut_after_write = true;
+		n.side[1].to_write = 10;
+		n.side[1].full = true;
+		connect_to(&n);
+		run(&n, n.now + 900 * USEC_PER_S);
+		CU_ASSERT_TRUE(n.side[0].shut && n.side[1].shut && n.side[0].eof);
+		CU_ASSERT_FALSE(n.side[0].reset || n.side[1].reset || n.side[0].closed || n.side[1].closed);
+		if (vanishes) {
+			n.cut[0] = n.cut[1] = true;
+			run(&n, n.now + 400 * USEC_PER_S);
+			CU_ASSERT_TRUE(n.side[0].reset);
+			stop(&n);
+			return;
+		}
+		n.side[1].full = false;
+		while ((len = engine_readable(n.side[1].e, n.side[1].conn, &bytes)) != 0 && n.side[1].received < 1) {
+			struct event ev = { .kind = EV_CONSUMED, .consumed = { .conn = n.side[1].conn, .len = len } };
+
+			n.side[1].received += len;
+			CU_ASSERT_EQUAL(engine_input(n.side[1].e, &ev, n.now), ERR_OK);
+		}
+		run(&n, n.now + 180 * USEC_PER_S);
+		CU_ASSERT_EQUAL(n.side[1].received, 400000);
+		CU_ASSERT_TRUE(n.side[0].closed && n.side[1].closed);
+		nothing_left(&n);
+		stop(&n);
+	}
+}
+
 static void test_an_idle_connection_holds_no_pages(void)
 {
 	struct net n;
@@ -304,8 +368,9 @@ static void test_an_idle_connection_holds_no_pages(void)
 UNIT_MAIN("engine", T(test_open_transfer_and_close_on_one_path), T(test_two_lossy_paths_with_checksums_carry_all),
 	  T(test_a_silent_path_is_left_and_its_data_goes_by_the_other),
 	  T(test_what_a_dead_subflow_holds_is_bounded_and_it_goes), T(test_break_before_make),
-	  T(test_a_syn_is_raced_on_the_next_path), T(test_a_refused_dial_comes_back_by_name), T(test_nobody_answers),
+	  T(test_a_syn_is_raced_on_the_next_path), T(test_a_rst_for_a_path_that_went_is_not_sent), T(test_a_refused_dial_comes_back_by_name), T(test_nobody_answers),
 	  T(test_abort_while_the_gateway_dials_cancels_the_dial), T(test_fast_close_by_rst_from_either_side),
 	  T(test_fast_close_by_ack_from_either_side), T(test_a_fast_close_that_nobody_heard_is_learnt_by_the_next_data),
 	  T(test_half_close_leaves_the_other_direction_open), T(test_a_reader_that_stops_stops_the_writer_and_starts_it_again),
+	  T(test_a_reader_that_rests_after_the_close_is_waited_for),
 	  T(test_an_idle_connection_holds_no_pages))
