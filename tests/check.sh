@@ -87,6 +87,7 @@ if [ -x "$B/tests/sim/sim" ]; then
 	step sim-flap make -s sim SAN=1 B="$B" PROFILE=flap SEEDS=40
 	step sim-outage make -s sim SAN=1 B="$B" PROFILE=outage SEEDS=40
 	step sim-delay make -s sim SAN=1 B="$B" PROFILE=delay SEEDS=200
+	step sim-jitter make -s sim SAN=1 B="$B" PROFILE=jitter SEEDS=20
 	step sim-return make -s sim SAN=1 B="$B" PROFILE=return FIRST=155 SEEDS=10 # 161: a starved subflow
 fi
 # Where no namespace can be made these say "0 passed, 0 failed, N skipped" and why.

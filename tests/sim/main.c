@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sim [--seeds N] [--first N] [--jobs N] [--list FILE]   seeds first.., after those of the file
- *            [--stop-at-first] [--profile flap|outage|delay|return]  flap.h, outage.h, delay.h, return.h
+ *            [--stop-at-first] [--profile flap|outage|delay|return|jitter]  flap.h, outage.h, ...
  *        sim --seed N [--trace]                                 one seed, told as text
  *        sim --buffers [--only NAME]                            buffers.h
  *        sim --fairness                                         controllers at a shared bottleneck
@@ -32,6 +32,7 @@ struct shared {
 	uint64_t listed_next, listed;
 	uint64_t running[JOBS_MAX];  /* 0 = none */
 	uint64_t steps, virtual_us, delivered, payload, segments, opened, clean;
+	struct alarms { uint64_t virtual_us, doubts, avoided, in_vain, payload; } alarms[2]; /* profile jitter: messages, bulk */
 	uint64_t list[LISTED_MAX];
 };
 
@@ -48,6 +49,7 @@ static void limit_cpu(unsigned seconds)
 
 static const struct profile { const char *name; void (*of_seed)(struct plan *p, uint64_t seed); } profiles[] = {
 	{ "flap", flap_of_seed }, { "outage", outage_of_seed }, { "delay", delay_of_seed }, { "return", return_of_seed },
+	{ "jitter", jitter_of_seed },
 };
 static const struct profile *profile; /* NULL: all kinds of things at once */
 
@@ -64,6 +66,23 @@ static void say_failed(uint64_t seed, const char *why)
 	printf("seed %llu: %s\n    replay: make sim SEED=%llu TRACE=1%s%s\n", (unsigned long long)seed, why, (unsigned long long)seed,
 	       profile ? " PROFILE=" : "", profile ? profile->name : "");
 	fflush(stdout);
+}
+
+static void add_alarms(struct alarms *a, const struct result *r)
+{
+	__atomic_add_fetch(&a->virtual_us, r->virtual_us, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&a->doubts, r->doubts, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&a->avoided, r->avoided, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&a->in_vain, r->in_vain, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&a->payload, r->payload_bytes, __ATOMIC_RELAXED);
+}
+
+static void say_alarms(const struct alarms *a, const char *of)
+{
+	if (a->virtual_us)
+		printf("false alarms in %.1f h of %s: %llu subflows doubted, %llu underperformed, %llu of %llu bytes sent again in vain\n",
+		       (double)a->virtual_us / 3.6e9, of, (unsigned long long)a->doubts, (unsigned long long)a->avoided,
+		       (unsigned long long)a->in_vain, (unsigned long long)a->payload);
 }
 
 static bool run_seed(uint64_t seed, FILE *trace, bool quiet)
@@ -86,6 +105,8 @@ static bool run_seed(uint64_t seed, FILE *trace, bool quiet)
 		__atomic_add_fetch(&shared->payload, r.payload_bytes, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&shared->segments, r.segments, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&shared->opened, r.opened, __ATOMIC_RELAXED);
+		if (plan.calm)
+			add_alarms(&shared->alarms[plan.calm == CALM_BULK], &r);
 		__atomic_add_fetch(&shared->clean, r.clean, __ATOMIC_RELAXED);
 	}
 	return !r.failed;
@@ -171,6 +192,8 @@ static int run_many(unsigned jobs)
 	       (double)shared->virtual_us / 3.6e9, (unsigned long long)shared->steps, (unsigned long long)shared->opened,
 	       (unsigned long long)shared->clean, (double)shared->delivered / 1e6, (double)shared->payload / 1e6,
 	       (unsigned long long)shared->segments);
+	say_alarms(&shared->alarms[0], "messages");
+	say_alarms(&shared->alarms[1], "bulk");
 	printf("sim: %llu passed, %llu failed\n", (unsigned long long)shared->passed, (unsigned long long)shared->failed);
 	return shared->failed != 0;
 }
@@ -224,7 +247,7 @@ int main(int argc, char **argv)
 		case 'F': return fairness_run() != 0;
 		case 'p':
 			if (!choose_profile(optarg)) {
-				fprintf(stderr, "sim: no profile %s: there are flap, outage, delay and return\n", optarg);
+				fprintf(stderr, "sim: no profile %s: there are flap, outage, delay, return and jitter\n", optarg);
 				return 2;
 			}
 			break;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Does the simulator see what it is there to see? Each row of mutants.txt breaks one line of the engine on
-# purpose, in a copy of the tree; the simulator must fail within SEEDS seeds. A row whose text begins with "flap:", "outage:", "delay:" or "return:" is run in that
+# purpose, in a copy of the tree; the simulator must fail within SEEDS seeds. A row whose text begins with "flap:", "outage:", "delay:", "return:" or "jitter:" is run in that
 # profile, those of "buffers:", "stories:" and "fairness:" with that option. A row that no longer changes anything is a failure too. The last line is "mutants: N passed, N failed".
 #
 # usage: mutants.sh [SEEDS [PATTERN]]     PATTERN: only rows whose text has it
@@ -56,7 +56,7 @@ while IFS='|' read -r files change text; do
 		verdict="NOT CAUGHT: it does not compile"
 	else
 		profile=
-		case $text in flap:* | outage:* | delay:* | return:*) profile="--profile ${text%%:*}" ;; buffers:*) profile=--buffers ;; stories:* | fairness:*) profile=--${text%%:*} ;; esac
+		case $text in flap:* | outage:* | delay:* | return:* | jitter:*) profile="--profile ${text%%:*}" ;; buffers:*) profile=--buffers ;; stories:* | fairness:*) profile=--${text%%:*} ;; esac
 		# shellcheck disable=SC2086 # two words or none
 		out=$("$tmp/mutant/build/tests/sim/sim" $profile --seeds "$SEEDS" --jobs 2 --stop-at-first 2>/dev/null)
 		first=$(grep -m1 -E "^(seed|story) |  FAILED " <<<"$out")

@@ -86,6 +86,7 @@ struct plan {
 	usec_t outage_us, ends_us; /* what a client had open at the former has ended by the latter; 0: nothing of the kind */
 	usec_t back_us;          /* return.h: when a path is back; 0: not looked at */
 	unsigned back_path;
+	enum { CALM_NOT, CALM_MESSAGES, CALM_BULK } calm; /* jitter.h: nothing goes wrong, so nothing may be doubted */
 	bool back_messages;      /* no bulk: messages, and their subflow's mode is looked at */
 	uint64_t back_rate;      /* of all links in one direction together */
 	usec_t probe_most_us;    /* between probes of a path that does not answer; 0: 2 s */

@@ -15,6 +15,7 @@
 #include "tests/sim/buffers.h"
 #include "tests/sim/delay.h"
 #include "tests/sim/flap.h"
+#include "tests/sim/jitter.h"
 #include "tests/sim/outage.h"
 #include "tests/sim/link.h"
 #include "tests/sim/middlebox.h"
@@ -163,6 +164,7 @@ struct result {
 	uint32_t connections;
 	usec_t last_segment_us;
 	struct buffers buffers;
+	uint64_t doubts, avoided, in_vain; /* jitter.h: of subflows; those that underperformed; bytes reinjected */
 	uint64_t held_most;      /* of a stream: written by the server, not yet read by the client; at the end */
 };
 

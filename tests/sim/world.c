@@ -683,6 +683,8 @@ void world_run(const struct plan *plan, uint64_t seed, FILE *trace, struct resul
 		run_to_the_end(w);
 	if (plan->back_us && !w->failed)
 		returns_judge(w);
+	if (plan->calm && !w->failed)
+		jitter_judge(w, out);
 	collect(w, out);
 	if (!plan->bench) {
 		for (unsigned i = 0; i < plan->streams; i++)
