@@ -238,6 +238,8 @@ static struct middlebox_config box_of(struct rnd *r)
 static void make_plain(struct plan *p, struct rnd *r)
 {
 	p->client_engine.form = p->gateway_engine.form = SEGMENT_PLAIN;
+	/* Who has nothing to say, and whose peer a NAT has cut off, learns of it by nothing else. */
+	p->client_engine.keepalive_us = p->gateway_engine.keepalive_us = 200 * USEC_PER_S;
 	p->server_addresses = (unsigned)rnd_range(r, 1, 2);
 	p->announce = rnd_percent(r, 50);
 	p->no_joins = rnd_percent(r, 30) && p->announce && p->server_addresses > 1;
