@@ -67,6 +67,19 @@ extern const struct cc_ops cc_bbr, cc_cubic, cc_lia, cc_olia, cc_reno;
 const struct cc_ops *cc_by_name(const char *name);
 /* All of them, for people: "cubic, ...". */
 const char *cc_names(void);
+/*
+ * RFC 6928 2, for so many segments instead of ten: the bytes that may go before the first ACK. Where segments are larger than
+ * Ethernet's, they are as many bytes as of Ethernet's, or two: ten of a jumbo frame fill the queue of a slow path.
+ */
+static inline uint32_t cc_first_window(uint32_t segs, uint32_t mss)
+{
+	uint32_t bytes = segs * 1460 > 2 * mss ? segs * 1460 : 2 * mss;
+
+	return segs * mss < bytes ? segs * mss : bytes;
+}
+
+static inline uint32_t cc_initial_window(uint32_t mss) { return cc_first_window(10, mss); }
+
 /* A full group is left as it is: the subflow is alone then. */
 void cc_join(struct cc *cc, struct cc_group *g);
 void cc_leave(struct cc *cc);

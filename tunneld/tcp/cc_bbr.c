@@ -16,7 +16,7 @@
 enum state { STARTUP, DRAIN, PROBE_DOWN, PROBE_CRUISE, PROBE_REFILL, PROBE_UP, PROBE_RTT };
 
 enum {
-	INITIAL_SEGS = 10, MIN_SEGS = 4,
+	MIN_SEGS = 4,
 	GAIN_ONE = 256,                      /* gains in 256ths */
 	STARTUP_PACING = 710, STARTUP_CWND = 512, /* 2.77, 2 */
 	DRAIN_PACING = 128,                  /* 0.5 */
@@ -97,7 +97,7 @@ static usec_t tolerance(const struct cc *cc, const struct bbr *b)
 static uint32_t inflight(const struct cc *cc, const struct bbr *b, uint64_t bw, uint32_t gain)
 {
 	if (!b->min_rtt_us || !bw)
-		return INITIAL_SEGS * cc->mss;
+		return cc_initial_window(cc->mss);
 	return bytes_of(most(gained(bdp_of(b, bw), gain) + 3 * quantum(cc), MIN_SEGS * (uint64_t)cc->mss));
 }
 
@@ -128,7 +128,7 @@ static void init(struct cc *cc, usec_t now_us)
 	struct bbr *b = bbr_of(cc);
 
 	memset(cc->priv, 0, sizeof cc->priv);
-	cc->cwnd = INITIAL_SEGS * cc->mss;
+	cc->cwnd = cc_initial_window(cc->mss);
 	cc->ssthresh = UINT32_MAX;
 	forget_bounds(b);
 	b->inflight_hi = UINT32_MAX;
@@ -476,7 +476,7 @@ static void set_cwnd(struct cc *cc, struct bbr *b, const struct cc_ack *ack)
 		target = target * b->last_rtt_us / b->min_rtt_us;
 	if (b->full)
 		cc->cwnd = (uint32_t)least((uint64_t)cc->cwnd + ack->acked, target);
-	else if (cc->cwnd < target || ack->delivered < 2 * INITIAL_SEGS * (uint64_t)cc->mss)
+	else if (cc->cwnd < target || ack->delivered < 2 * (uint64_t)cc_initial_window(cc->mss))
 		cc->cwnd = bytes_of((uint64_t)cc->cwnd + ack->acked);
 	if (probing_bw(b) && b->state != PROBE_CRUISE)
 		cap = b->inflight_hi;

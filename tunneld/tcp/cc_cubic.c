@@ -13,7 +13,6 @@
 #define CUBIC_BETA 0.7   /* RFC 9438 4.6 */
 
 enum {
-	INITIAL_SEGS = 10,            /* RFC 6928 */
 	MIN_SEGS = 2,
 	HYSTART_SAMPLES = 8,          /* RFC 9406 4.3 */
 	HYSTART_GROWTH_DIVISOR = 4,
@@ -48,7 +47,7 @@ static void init(struct cc *cc, usec_t now_us)
 {
 	(void)now_us;
 	memset(cc->priv, 0, sizeof cc->priv);
-	cc->cwnd = INITIAL_SEGS * cc->mss;
+	cc->cwnd = cc_initial_window(cc->mss);
 	cc->ssthresh = UINT32_MAX;
 	cubic_of(cc)->hs.last_min_us = cubic_of(cc)->hs.min_us = UINT32_MAX;
 }
@@ -204,11 +203,11 @@ static void idle(struct cc *cc, usec_t idle_us, usec_t now_us)
 {
 	(void)idle_us;
 	(void)now_us;
-	if (cc->cwnd <= INITIAL_SEGS * cc->mss)
+	if (cc->cwnd <= cc_initial_window(cc->mss))
 		return;
 	if (cc->ssthresh < cc->cwnd / 4 * 3 || cc->ssthresh == UINT32_MAX)
 		cc->ssthresh = cc->cwnd / 4 * 3;
-	cc->cwnd = INITIAL_SEGS * cc->mss;
+	cc->cwnd = cc_initial_window(cc->mss);
 	cubic_of(cc)->epoch_us = 0;
 }
 

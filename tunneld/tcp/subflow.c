@@ -36,7 +36,7 @@ static void init(struct subflow *sf, const struct subflow_config *config, struct
 	sf->cc.mss = config->mss;
 	sf->cc.ops->init(&sf->cc, now_us);
 	if (config->first_segs)
-		sf->cc.cwnd = config->first_segs * (uint32_t)config->mss;
+		sf->cc.cwnd = cc_first_window(config->first_segs, config->mss);
 	if (config->rate_hint) {
 		/* RFC 9040 3.3: half of what was known to fit, at the pace it fitted at. */
 		uint64_t half = config->rate_hint * config->rate_rtt_us / USEC_PER_S / 2;

@@ -206,8 +206,20 @@ static void test_the_window_never_falls_below_two_segments_by_loss(void)
 	}
 }
 
+/* RFC 6928 2 */
+static void test_the_initial_window_is_bounded_in_bytes(void)
+{
+	CU_ASSERT_EQUAL(cc_initial_window(536), 5360);
+	CU_ASSERT_EQUAL(cc_initial_window(1448), 14480);
+	CU_ASSERT_EQUAL(cc_initial_window(1460), 14600);
+	CU_ASSERT_EQUAL(cc_initial_window(4380), 14600);
+	CU_ASSERT_EQUAL(cc_initial_window(8911), 17822);
+	CU_ASSERT_EQUAL(cc_first_window(32, 1448), 46336);
+	CU_ASSERT_EQUAL(cc_first_window(32, 8911), 46720);
+}
+
 UNIT_MAIN("cc_cubic",
-	T(test_names),
+	T(test_the_initial_window_is_bounded_in_bytes), T(test_names),
 	T(test_slow_start_doubles_while_the_rtt_stands),
 	T(test_hystart_hears_the_queue),
 	T(test_a_loss_takes_three_tenths_and_the_cubic_brings_it_back),
