@@ -14,7 +14,10 @@
 
 #include "common/sockaddr.h"
 
-enum { CONNECTIONS_MAX = 32, IDLE_S = 30, PIECE = 256 << 10 /* at most; a stream gives less where it takes time to make */ };
+#ifndef HTTP_IDLE_S /* tests wait for it */
+#define HTTP_IDLE_S 30
+#endif
+enum { CONNECTIONS_MAX = 32, IDLE_S = HTTP_IDLE_S, PIECE = 256 << 10 /* at most; a stream gives less where it takes time to make */ };
 
 struct listener {
 	struct http *http;
