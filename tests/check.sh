@@ -91,7 +91,7 @@ if [ -x "$B/tests/sim/sim" ]; then
 	step sim-return make -s sim SAN=1 B="$B" PROFILE=return FIRST=155 SEEDS=10 # 161: a starved subflow
 fi
 # Where no namespace can be made these say "0 passed, 0 failed, N skipped" and why.
-for script in tests/system/{smoke,shim,apps,storm,wishes,options,paths,plain,programs,transfer,streams,workers,client_workers,semantics,hostile,faults,sources,routers,failover,mtu,capture}.sh; do
+for script in tests/system/{smoke,shim,apps,storm,wishes,options,paths,plain,programs,transfer,streams,crowded,workers,client_workers,semantics,hostile,faults,sources,routers,failover,mtu,capture}.sh; do
 	[ -x "$script" ] || continue
 	name=$(basename "$script" .sh)
 	step "$name" env B="$B" timeout 300 "$script" --short

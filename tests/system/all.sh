@@ -4,7 +4,7 @@
 cd "$(dirname "$0")" || exit 2
 export V=${V:-}
 passed=0 failed=0
-for script in shim apps storm wishes options smoke paths plain programs transfer streams workers client_workers semantics hostile faults sources routers failover mtu; do
+for script in shim apps storm wishes options smoke paths plain programs transfer streams crowded workers client_workers semantics hostile faults sources routers failover mtu; do
 	[ -x $script.sh ] || continue
 	args=()
 	case $script in
