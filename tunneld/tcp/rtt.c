@@ -88,13 +88,17 @@ void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us)
 	set_rto(r);
 }
 
-void rtt_no_sample(struct rtt *r)
+void rtt_no_sample(struct rtt *r, usec_t most_us)
 {
+	/*
+	 * RFC 6298 5.7: the SYN's timer was too short, the data's starts from three seconds; or what the path's own round trip, known
+	 * from others' traffic, would give as a first sample (RFC 9040). But longer than from the first SYN to the answer it is not.
+	 */
+	usec_t guess_us = usec_min(r->hint_us ? r->hint_us : USEC_PER_S, most_us ? most_us : USEC_NEVER);
+
 	if (r->srtt_us)
 		return;
-	/* RFC 6298 5.7: the SYN's timer was too short, the data's starts from three seconds; or what the path's own round trip,
-	 * known from others' traffic, would give as a first sample (RFC 9040). */
-	r->rto_initial_us = usec_max(r->rto_min_us, 3 * (r->hint_us ? r->hint_us : USEC_PER_S));
+	r->rto_initial_us = usec_max(r->rto_min_us, 3 * guess_us);
 	r->backoff = 0;
 	set_rto(r);
 }

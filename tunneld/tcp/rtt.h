@@ -25,8 +25,8 @@ struct rtt {
 void rtt_init(struct rtt *r, usec_t min_us, usec_t max_us, usec_t initial_us, usec_t hint_us);
 /* A sample of a segment sent once only (Karn's rule, RFC 6298 3). Ends the backoff. */
 void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us);
-/* The handshake is done and its round trip could not be measured, since the SYN went twice. */
-void rtt_no_sample(struct rtt *r);
+/* The handshake is done and its round trip could not be measured, since the SYN went twice; it took most_us, 0: not known. */
+void rtt_no_sample(struct rtt *r, usec_t most_us);
 /* The timeout without backoff. */
 usec_t rtt_base_rto(const struct rtt *r);
 /* The timer fired: RFC 6298 5.5. */

@@ -123,6 +123,7 @@ struct subflow {
 	uint32_t max_wnd;              /* largest window the peer ever offered, RFC 5961 5 */
 	uint8_t syn_payload;           /* bytes that ride in our SYN or SYN/ACK */
 	bool accepted;                 /* passive: the SYN/ACK may go */
+	usec_t syn_us;                 /* when our SYN or SYN/ACK went first; 0: not known */
 	bool syn_due;                  /* SYN or SYN/ACK is to be sent (again) */
 	bool rst_due;                  /* an ACK of the handshake was of another connection, RFC 9293 3.10.7.3 */
 	struct ssn rst_seq;

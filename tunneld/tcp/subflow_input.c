@@ -100,12 +100,12 @@ static void answer_refused(struct subflow *sf, const struct segment *seg, usec_t
 
 /* --- states --- */
 
-static void established(struct subflow *sf, struct subflow_facts *f)
+static void established(struct subflow *sf, usec_t now_us, struct subflow_facts *f)
 {
 	sf->state = SF_ESTABLISHED;
 	sf->syn_due = false;
 	f->established = true;
-	rtt_no_sample(&sf->rtt);
+	rtt_no_sample(&sf->rtt, sf->syn_us ? usec_since(now_us, sf->syn_us) : 0);
 }
 
 /* What acknowledges nothing of ours is of an older connection: tell its sender. */
@@ -155,7 +155,7 @@ static void input_syn_sent(struct subflow *sf, const struct segment *seg, usec_t
 		return;
 	}
 	subflow_acknowledged(sf, seg, now_us, f);
-	established(sf, f);
+	established(sf, now_us, f);
 	sf->ack_now = true;
 }
 
@@ -207,7 +207,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 	if (sf->state == SF_SYN_RECEIVED && (seg->flags & (TCP_SYN | TCP_RST)) == TCP_SYN && ssn_eq(seg->seq, sf->irs)) {
 		if (seg->flags & TCP_ACK && ssn_lt(sf->iss, seg->ack) && ssn_leq(seg->ack, sf->snd_nxt)) {
 			subflow_acknowledged(sf, seg, now_us, f); /* the other half of a simultaneous open */
-			established(sf, f);
+			established(sf, now_us, f);
 			sf->ack_now = true;
 			return;
 		}
@@ -266,7 +266,7 @@ void subflow_input(struct subflow *sf, const struct segment *seg, uint32_t rcv_w
 			foreign_ack(sf, seg);
 			return;
 		}
-		established(sf, f);
+		established(sf, now_us, f);
 	}
 	/* RFC 5961 5.2: an ACK of what was never sent, or older than any window, is a guess. */
 	if (ssn_lt(sf->snd_nxt, seg->ack) || ssn_diff(sf->snd_una, seg->ack) > (int64_t)sf->max_wnd) {

@@ -264,6 +264,7 @@ static enum subflow_want send_syn(struct subflow *sf, uint32_t rcv_wnd, usec_t n
 		stamp(sf, board_at(&sf->board, sf->board.head), true, now_us);
 		board_at(&sf->board, sf->board.head)->flags |= SENT_SYN | SENT_APP_LIMITED;
 		sf->snd_nxt = ssn_add(sf->iss, 1u + sf->syn_payload);
+		sf->syn_us = now_us;
 	}
 	sf->syn_due = false;
 	fill(sf, seg, sf->iss, passive ? TCP_SYN | TCP_ACK : TCP_SYN, rcv_wnd, 0, now_us);

@@ -85,8 +85,12 @@ static void test_a_hint_stands_in_where_the_handshake_gave_no_sample(void)
 	rtt_init(&r, 10 * MS, 60 * USEC_PER_S, 30 * MS, 20 * MS);
 	CU_ASSERT_EQUAL(r.rto_us, 30 * MS); /* the first timeout is the owner's choice */
 	rtt_back_off(&r);
-	rtt_no_sample(&r);
+	rtt_no_sample(&r, 0);
 	CU_ASSERT_EQUAL(r.rto_us, 60 * MS);
+	rtt_no_sample(&r, 500 * MS);
+	CU_ASSERT_EQUAL(r.rto_us, 60 * MS);
+	rtt_no_sample(&r, 15 * MS);
+	CU_ASSERT_EQUAL(r.rto_us, 45 * MS);
 	CU_ASSERT_EQUAL(r.srtt_us, 0);
 	rtt_sample(&r, 40 * MS, 0);
 	CU_ASSERT_EQUAL(r.srtt_us, 40 * MS);
