@@ -361,6 +361,14 @@ bool conn_has_living_sub(const struct conn *c)
 	return false;
 }
 
+bool conn_has_answering_sub(const struct conn *c)
+{
+	for (uint8_t i = 0; i < c->sub_count; i++)
+		if (c->subs[i]->stage == SUB_LIVE && !c->subs[i]->stale)
+			return true;
+	return false;
+}
+
 void conn_check(const struct conn *c)
 {
 	assert(dsn_leq(c->queue.start, c->snd_una) && dsn_leq(c->snd_una, dsn_add(c->snd_nxt, c->fin_sent)));

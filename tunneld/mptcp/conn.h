@@ -271,6 +271,7 @@ enum backup_mode conn_sub_mode(const struct sub *s);
 bool conn_sub_avoid(const struct sub *s);        /* but not while another may */
 bool conn_sub_silent(const struct sub *s);       /* it does not answer at all, of those one avoids */
 bool conn_has_living_sub(const struct conn *c);
+bool conn_has_answering_sub(const struct conn *c); /* and one that is not in doubt */
 void conn_check(const struct conn *c);
 /* Room for writes; see engine_room(). */
 size_t conn_room(const struct conn *c);

@@ -164,6 +164,14 @@ void conn_abort_after(struct conn *c, usec_t now_us)
 	engine_ready(c);
 }
 
+static bool nowhere_to_join(const struct conn *c)
+{
+	for (unsigned i = 0; i < CONN_REMOTES_MAX; i++)
+		if (c->remotes[i].used)
+			return false;
+	return c->engine->config.form == SEGMENT_PLAIN;
+}
+
 void conn_sub_gone(struct conn *c, usec_t now_us)
 {
 	unsigned what;
@@ -185,6 +193,11 @@ void conn_sub_gone(struct conn *c, usec_t now_us)
 	default:
 		if (c->fallen) {
 			conn_fail(c, OPEN_TIMED_OUT, 0, false, now_us);
+			break;
+		}
+		/* Its peer takes no joins where it was called (RFC 8684 3.1, C), and has named no other address: nothing can bring it back. */
+		if (c->client && nowhere_to_join(c)) {
+			conn_fail(c, OPEN_RESET, 0, false, now_us);
 			break;
 		}
 		/* Break before make: the client comes back when a path does. */
@@ -238,10 +251,10 @@ void conn_reset_received(struct sub *s, const struct segment *seg, usec_t now_us
 		else
 			pm_join_reset(c, path, to, why, now_us);
 		/*
-		 * seeds: fast close by RST. The peer does not know the token, and nothing else of the connection lives: it was
+		 * seeds: fast close by RST. The peer does not know the token, and nothing else of the connection answers: it was
 		 * closed there and we missed it.
 		 */
-		if (token && !conn_has_living_sub(c) && !only_last_ack_lost(c, now_us)) {
+		if (token && !conn_has_answering_sub(c) && !only_last_ack_lost(c, now_us)) {
 			conn_fail(c, OPEN_RESET, 0, true, now_us);
 			return;
 		}

@@ -87,6 +87,9 @@ void conn_sub_suspect(struct sub *s, usec_t now_us)
 		s->conn->burst_sub = -1;
 		engine_news_wanted(s->conn->engine, s->path);
 		count(s->conn->engine->counters, CNT_SubflowStale);
+		/* A path that was refused while this one answered is the only way now, or the way to learn that the peer knows us no more. */
+		if (s->conn->client && !conn_has_answering_sub(s->conn))
+			s->conn->join_us = usec_min(s->conn->join_us, now_us);
 	}
 	conn_sub_reinject(s, now_us);
 }

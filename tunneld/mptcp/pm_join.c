@@ -162,7 +162,7 @@ bool pm_may_try(struct conn *c, path_id id, uint8_t remote_id, bool living, usec
 	/* A path that does not answer is tried only when there is nothing better left. */
 	if (!p->may_initiate || (p->state != PATH_UP && (living || p->state == PATH_DOWN)))
 		return false;
-	if (r && r->refused && living)
+	if (r && r->refused && conn_has_answering_sub(c))
 		return false;
 	if (r && r->at_us > now_us) {
 		*again = usec_min(*again, r->at_us);
