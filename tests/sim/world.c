@@ -399,6 +399,26 @@ static void check_stalls(struct world *w)
 	}
 }
 
+/* Four losses of one segment in a row (a bad spell is as long as its packets are rare), or two of its timeouts, outlast a short patience. */
+static bool laborious_link(const struct link_config *c)
+{
+	return link_mean_loss_ppm(c) > 100000 || (c->bad_enter_ppm && c->bad_loss_ppm > 100000) || c->queue_bytes > c->rate;
+}
+
+static bool laborious(const struct world *w, unsigned client)
+{
+	const struct plan *p = w->plan;
+
+	for (unsigned i = 0; i < p->paths[client]; i++)
+		if (laborious_link(&p->path[client][i].up) || laborious_link(&p->path[client][i].down))
+			return true;
+	for (unsigned i = 0; i < p->faults; i++)
+		if (p->fault[i].client == client && p->fault[i].kind == FAULT_LINK &&
+		    (laborious_link(&p->fault[i].up) || laborious_link(&p->fault[i].down)))
+			return true;
+	return false;
+}
+
 /* Was there nothing in anybody's plan that keeps this stream from ending in order with every byte? */
 static bool must_be_clean(struct world *w, struct stream *s)
 {
@@ -413,7 +433,7 @@ static bool must_be_clean(struct world *w, struct stream *s)
 	for (unsigned i = 0; i < 2; i++)
 		if (plan->ends[i].abort_us != USEC_NEVER || plan->ends[i].finish == FINISH_ABORT)
 			return false;
-	if (crowded(w, plan->client))
+	if (crowded(w, plan->client) || (patience_us < 30 * USEC_PER_S && laborious(w, plan->client)))
 		return false;
 	return longest_outage(w, plan->client, s->client.born_us, s->client.dead_us) < patience_us / 2;
 }
@@ -447,7 +467,7 @@ static void check_stream_at_end(struct world *w, struct stream *s, struct result
 
 		/* All went both ways, one end knows it, and the other's last DATA_ACK fell into an outage. */
 		if (ends[i]->death == DEATH_RESET && ends[!i]->death == DEATH_CLOSED && ends[0]->eof && ends[1]->eof &&
-		    longest_outage(w, s->plan->client, s->client.born_us, ends[i]->dead_us) > USEC_PER_S)
+		    longest_outage(w, s->plan->client, s->client.born_us, ends[i]->dead_us) > USEC_PER_S / 10)
 			continue;
 		if (ends[i]->death != DEATH_CLOSED)
 			world_fail(w, "%s ended by death %d (%s) and nothing was in its way", end_name(ends[i], name), ends[i]->death,
