@@ -204,9 +204,11 @@ struct ssn conn_iss(struct sub *s, usec_t now_us)
 struct sub *conn_sub_new(struct conn *c, path_id path, uint16_t local_port, const struct addr *remote, uint16_t remote_port)
 {
 	uint32_t space = engine_space(c->engine, path);
+	/* Of what is tried side by side for an open, one will remain. */
+	uint32_t most = c->state == M_OPENING ? CONN_SUBFLOWS_MAX : c->engine->config.subflows_max;
 	struct sub *s;
 
-	if (c->sub_count >= c->engine->config.subflows_max ||
+	if (c->sub_count >= most ||
 	    engine_sub_find(c->engine, space, local_port, remote, remote_port))
 		return NULL;
 	s = calloc(1, sizeof *s);

@@ -145,7 +145,6 @@ struct conn {
 	bool fully;                /* a DSS of the peer has come: it has our key; joins are allowed */
 
 	/* RFC 8684 3.7, conn_fallback.c */
-	uint64_t syn_paths;        /* plain form: bits of paths on which a SYN was begun beside the first */
 	bool blackhole;            /* it was known that MPTCP does not get through there */
 	bool ever_joined;          /* a second subflow was established once: no way back to TCP */
 	bool no_joins, no_joins_here; /* the peer said C, we say it: RFC 8684 3.1 */

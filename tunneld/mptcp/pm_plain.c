@@ -229,11 +229,9 @@ void pm_race_beside(struct sub *s, usec_t now_us)
 		conn_sub_free(beside);
 		beside = NULL;
 	}
-	if (beside)
-		beside->no_routes = s->no_routes;
-	else if (c->syn_paths & path_bit(next) || !pm_move_opening(s, next))
-		return; /* as many as may be: this one goes elsewhere, once, since each makes the destination one more connection */
-	c->syn_paths |= path_bit(next);
+	if (!beside)
+		return;
+	beside->no_routes = s->no_routes;
 	count(c->engine->counters, CNT_SynRaced);
 }
 
