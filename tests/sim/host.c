@@ -333,7 +333,7 @@ void host_receive(struct host *h, struct packet *p)
 		}
 	}
 	if (p->kind == PACKET_PROBE_REPLY && v->known) {
-		struct event heard = { .kind = EV_HEARD, .heard = { .path = id } };
+		struct event heard = { .kind = EV_HEARD, .heard = { .path = id, .asked_us = p->probe_sent_us } };
 
 		(void)!host_event(h, &heard);
 	}

@@ -225,7 +225,8 @@ static void on_datagram(struct daemon *d, struct udp *u, const struct udp_datagr
 		e = path_of(d, &in, u, dg);
 		if (e) {
 			ev = (struct event){ .kind = EV_HEARD, .heard = { .path = e->id } };
-			if (paths_message(d->paths, e, in.bytes, in.len, d->now_us))
+			ev.heard.asked_us = paths_message(d->paths, e, in.bytes, in.len, d->now_us);
+			if (ev.heard.asked_us)
 				(void)daemon_event(d, &ev);
 		}
 		break;

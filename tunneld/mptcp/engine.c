@@ -426,7 +426,7 @@ enum err engine_input(struct engine *e, struct event *ev, usec_t now_us)
 		p = engine_path(e, ev->heard.path);
 		if (!p)
 			return ERR_UNKNOWN;
-		p->heard_us = now_us;
+		p->heard_us = usec_max(p->heard_us, ev->heard.asked_us);
 		return ERR_OK;
 	case EV_FAULT:
 		return engine_fault_event(e, ev, now_us);

@@ -116,7 +116,7 @@ struct event {
 			bool listening;        /* that port takes new connections */
 			struct addr remote;
 		} segment;
-		struct { path_id path; } heard;
+		struct { path_id path; usec_t asked_us; } heard; /* asked_us: when that probe was sent */
 		struct { path_id path; uint16_t local_port; } port;
 		struct {
 			path_id path;

@@ -34,7 +34,7 @@ struct path {
 	usec_t rtt_us;
 	bool peer_uperf, peer_long_prio, peer_carried; /* what the peer understands */
 	uint32_t cost;
-	usec_t heard_us;          /* when a probe was last answered on it, in plain form when anything came; 0: never */
+	usec_t heard_us;          /* the last probe that was answered was sent then; in plain form: when anything came; 0: never */
 	usec_t fault_us;          /* when it last stopped answering; 0: never */
 	struct addr local, remote;
 	char name[PATH_NAME_MAX];

@@ -181,7 +181,7 @@ const char *path_life_text(enum path_life l)
 	return texts[l];
 }
 
-bool paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us)
+usec_t paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us)
 {
 	struct rd r = rd_of(bytes, len);
 	uint8_t kind = rd_u8(&r);
@@ -190,7 +190,7 @@ bool paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 
 	if (r.bad || (rd_left(&r) && kind != MSG_PROBE)) {
 		count(p->config.counters, CNT_PathMessageOdd);
-		return false;
+		return 0;
 	}
 	switch (kind) {
 	case MSG_PROBE:
@@ -216,5 +216,5 @@ bool paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, si
 	default:
 		count(p->config.counters, CNT_PathMessageOdd);
 	}
-	return kind == MSG_REPLY;
+	return kind == MSG_REPLY && token <= now_us ? token : 0;
 }

@@ -153,8 +153,8 @@ void paths_roam(struct paths *p, struct path_end *e, struct udp *udp, const stru
 void paths_heard(struct paths *p, struct path_end *e, size_t bytes, usec_t now_us);
 void paths_sent(struct paths *p, struct path_end *e, size_t bytes, usec_t now_us);
 void paths_rtt(struct paths *p, struct path_end *e, usec_t rtt_us); /* a sample from elsewhere */
-/* True: a probe was answered. */
-bool paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us);
+/* When the probe was sent that this answers; 0: it answers none. */
+usec_t paths_message(struct paths *p, struct path_end *e, const uint8_t *bytes, size_t len, usec_t now_us);
 /*
  * Somebody says that it does not work, and anybody can say so: it is not used while another path answers, until the answer
  * to a probe that leaves now has come (RFC 5927 5, RFC 5461 2.2). False: it is not up anyway.

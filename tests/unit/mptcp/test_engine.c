@@ -140,6 +140,27 @@ static void test_a_syn_is_raced_on_the_next_path(void)
 	stop(&n);
 }
 
+/* A path is well by the answer to a probe that went with the SYN, and not by one that had gone before: it may have died between. */
+static void test_an_answer_to_an_older_probe_keeps_no_syn_where_it_is(void)
+{
+	for (int older = 0; older < 2; older++) {
+		struct net n;
+		struct event heard = { .kind = EV_HEARD };
+
+		start(&n, false, false, 2);
+		n.cut[0] = n.cut[1] = true;
+		connect_to(&n);
+		heard.heard.asked_us = older ? n.now - 1 : n.now;
+		run(&n, n.now + 10 * MS);
+		heard.heard.path = n.sent[0] ? 0 : 1;
+		CU_ASSERT_EQUAL(engine_input(n.side[0].e, &heard, n.now), ERR_OK);
+		run(&n, n.now + 300 * MS);
+		CU_ASSERT_EQUAL(n.sent[0] + n.sent[1], 2);
+		CU_ASSERT_EQUAL(n.side[0].counters.v[CNT_SynRaced], older);
+		stop(&n);
+	}
+}
+
 static void test_a_rst_for_a_path_that_went_is_not_sent(void)
 {
 	struct net n;
@@ -368,7 +389,8 @@ static void test_an_idle_connection_holds_no_pages(void)
 UNIT_MAIN("engine", T(test_open_transfer_and_close_on_one_path), T(test_two_lossy_paths_with_checksums_carry_all),
 	  T(test_a_silent_path_is_left_and_its_data_goes_by_the_other),
 	  T(test_what_a_dead_subflow_holds_is_bounded_and_it_goes), T(test_break_before_make),
-	  T(test_a_syn_is_raced_on_the_next_path), T(test_a_rst_for_a_path_that_went_is_not_sent), T(test_a_refused_dial_comes_back_by_name), T(test_nobody_answers),
+	  T(test_a_syn_is_raced_on_the_next_path), T(test_a_rst_for_a_path_that_went_is_not_sent),
+	  T(test_an_answer_to_an_older_probe_keeps_no_syn_where_it_is), T(test_a_refused_dial_comes_back_by_name), T(test_nobody_answers),
 	  T(test_abort_while_the_gateway_dials_cancels_the_dial), T(test_fast_close_by_rst_from_either_side),
 	  T(test_fast_close_by_ack_from_either_side), T(test_a_fast_close_that_nobody_heard_is_learnt_by_the_next_data),
 	  T(test_half_close_leaves_the_other_direction_open), T(test_a_reader_that_stops_stops_the_writer_and_starts_it_again),
