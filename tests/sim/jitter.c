@@ -26,7 +26,8 @@ void jitter_of_seed(struct plan *p, uint64_t seed)
 	unsigned writers = (unsigned)rnd_range(&r, 1, 3);
 	bool bulk = rnd_percent(&r, 40);
 
-	*p = (struct plan){ .check_every = 1000, .clients = 1, .streams = 1, .bench = true, .heard_is_up = true, .calm = bulk ? CALM_BULK : CALM_MESSAGES };
+	*p = (struct plan){ .check_every = 1000, .clients = 1, .streams = 1, .bench = true, .heard_is_up = true,
+			    .calm = bulk ? CALM_BULK : CALM_MESSAGES };
 	p->paths[0] = rnd_percent(&r, 70) ? 2 : 3;
 	for (unsigned i = 0; i < p->paths[0]; i++) {
 		p->path[0][i].up = link_of(&r);
