@@ -189,6 +189,8 @@ static void check_options(struct end *e, const struct carried_options *o)
 	struct carried_options want = options_set(e->stream);
 	char name[32];
 
+	if (e->host->world->plan->hostile)
+		return;
 	if (e->client || !sets_options(e->stream) || o->serial != 1 || !carried_options_same(&want, o))
 		world_fail(e->host->world, "%s: options that nobody set: idle %u tos %u serial %u", end_name(e, name), o->keep_idle_s,
 			   o->tos, o->serial);

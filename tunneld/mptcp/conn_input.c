@@ -83,8 +83,11 @@ static bool stripped(const struct sub *s, const struct segment *seg, const struc
 		return false;
 	if (!s->proven && f->acked && ssn_lt(data, f->acked_to) && s->sent.count)
 		return true;
-	/* So it is where the peer closes and has said nothing before: MPTCP would have sent a DATA_FIN. */
-	if (f->fin && !s->proven && !s->heard_dss)
+	/*
+	 * So it is where the peer closes and has said nothing before, or on the only subflow says nothing any more: MPTCP would have
+	 * sent a DATA_FIN, and its FIN would have a DATA_ACK. What it has gone back to is TCP, and its application has closed.
+	 */
+	if (f->fin && ((!s->proven && !s->heard_dss) || conn_may_fall_back(s)))
 		return true;
 	return !s->heard_dss && !s->mapped && f->payload && ssn_leq(f->payload_seq, s->sf.rcv_nxt);
 }
