@@ -127,8 +127,12 @@ static void data_fin(struct sub *s, struct dsn at, usec_t now_us)
 {
 	struct conn *c = s->conn;
 
-	/* Each is answered, a repeated one too: our DATA_ACK may have been lost. */
-	subflow_ack_now(&s->sf);
+	/*
+	 * Each is answered, a repeated one too: our DATA_ACK may have been lost. But not each of one that waits for its data: where the
+	 * answer has a DATA_FIN that waits as well, the ends would answer one another without end.
+	 */
+	if (!c->peer_fin || c->peer_fin_in_order || !dsn_eq(c->peer_fin_dsn, at))
+		subflow_ack_now(&s->sf);
 	if (c->peer_fin) {
 		if (!dsn_eq(c->peer_fin_dsn, at))
 			count(c->engine->counters, CNT_DssNotMatching);

@@ -639,8 +639,11 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 			at = usec_min(at, s->sf.pace_next_us);
 	}
 	if (at <= now_us) {
+		/* Not put off again by whatever happens before: a connection to which something comes every time would have no timers. */
+		bool waiting = c->deadline_us > now_us && c->deadline_us < now_us + LATE_US;
+
 		count(c->engine->counters, CNT_EngineLateTimer);
-		at = now_us + LATE_US;
+		at = waiting ? c->deadline_us : now_us + LATE_US;
 	}
 	return at;
 }
