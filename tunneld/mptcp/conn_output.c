@@ -620,7 +620,7 @@ bool conn_output(struct conn *c, struct action *act, usec_t now_us)
 usec_t conn_deadline(const struct conn *c, usec_t now_us)
 {
 	usec_t at = usec_min(usec_min(c->open_deadline_us, c->dead_us), usec_min(c->close_us, c->join_us));
-	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count;
+	bool data = dsn_lt(c->snd_nxt, c->queue.end) || c->reinject_count, timeout = false;
 
 	at = usec_min(at, usec_min(pm_signals_deadline(c), usec_min(c->fail_us, c->abort_us)));
 	for (uint8_t i = 0; i < c->sub_count; i++)
@@ -630,6 +630,7 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 	for (uint8_t i = 0; i < c->sub_count; i++) {
 		const struct sub *s = c->subs[i];
 
+		timeout |= s->sf.rto_deadline_us <= now_us;
 		at = usec_min(at, usec_min(usec_min(s->third_ack_us, s->remove_us), usec_min(s->keep_us, subflow_deadline(&s->sf))));
 		/* One whose path went is looked at again when it has been away for long. */
 		if (s->dead_since_us != USEC_NEVER && c->sub_count > 1 && s->dead_since_us + DROP_LOOK_US > now_us)
@@ -639,8 +640,8 @@ usec_t conn_deadline(const struct conn *c, usec_t now_us)
 			at = usec_min(at, s->sf.pace_next_us);
 	}
 	if (at <= now_us) {
-		/* Not put off again by whatever happens before: a connection to which something comes every time would have no timers. */
-		bool waiting = c->deadline_us > now_us && c->deadline_us < now_us + LATE_US;
+		/* A timeout is not put off again by whatever comes before: on a connection where something always does, none would be. */
+		bool waiting = timeout && c->deadline_us > now_us && c->deadline_us < now_us + LATE_US;
 
 		count(c->engine->counters, CNT_EngineLateTimer);
 		at = waiting ? c->deadline_us : now_us + LATE_US;
