@@ -94,7 +94,7 @@ static struct fact of_sub(const struct sub *s, enum fact_kind kind)
 	f.rto_ms = cap32(s->sf.rtt.rto_us / USEC_PER_MS);
 	f.srtt_ms = (double)s->sf.rtt.srtt_us / 1000;
 	f.in_flight = subflow_in_flight_seq(&s->sf);
-	f.backoff = s->sf.rtt.backoff;
+	f.backoff = s->sf.rtt.timeouts;
 	f.limit_ms = conn_uperf_timeout_ms(s);
 	return f;
 }
@@ -164,7 +164,7 @@ void conn_facts_down(const struct conn *c)
 void conn_facts_timeout(const struct sub *s)
 {
 	/* The first is everyday loss. */
-	if (s->sf.rtt.backoff >= 2 && s->stage == SUB_LIVE) {
+	if (s->sf.rtt.timeouts >= 2 && s->stage == SUB_LIVE) {
 		struct fact f = of_sub(s, FACT_TIMEOUT);
 
 		push(s->conn->engine, &f);

@@ -17,6 +17,10 @@ bool conn_subflow_facts(struct sub *s, const struct subflow_facts *f, usec_t now
 
 	s->want_out = true;
 	if (f->acked) {
+		const struct path *p = engine_path(c->engine, s->path);
+
+		if (p && p->rtt_us)
+			subflow_path_rtt(&s->sf, p->rtt_us, now_us);
 		s->acked_us = now_us;
 		sent_map_acked(&s->sent, f->acked_to);
 		conn_announce_acked(s, f->acked_to);

@@ -336,7 +336,7 @@ static void path_up(struct engine *e, path_id id, enum path_state before, usec_t
 
 	p->news_wanted = false;
 	for (struct sub *s = p->subs; s; s = s->path_next) {
-		if (before == PATH_UP && !s->sf.rtt.backoff && !s->stale && s->backup.cause == CAUSE_NONE &&
+		if (before == PATH_UP && !s->sf.rtt.timeouts && !s->stale && s->backup.cause == CAUSE_NONE &&
 		    s->dead_since_us == USEC_NEVER)
 			continue;
 		p->news_wanted = true; /* it may not be settled by this */
@@ -347,7 +347,7 @@ static void path_up(struct engine *e, path_id id, enum path_state before, usec_t
 		 * Where the path itself takes about as long as the timeout, somebody is overloaded: RFC 6298 5.5's backoff is then
 		 * all that keeps ten thousand subflows from sending again each time that one probe is answered.
 		 */
-		if (s->sf.rtt.backoff &&
+		if (s->sf.rtt.timeouts &&
 		    (before != PATH_UP || (s->stage != SUB_OPENING && 2 * p->rtt_us < s->sf.rtt.rto_us)))
 			subflow_path_alive(&s->sf, now_us);
 		conn_sub_alive(s, now_us);

@@ -262,7 +262,7 @@ void pm_join_syn(struct engine *e, path_id path, const struct segment *seg, cons
 			const struct path *its = engine_path(e, c->subs[i]->path);
 
 			/* Not one that is merely late: what it has in flight would be for nothing. */
-			if (same_way(c->subs[i], path, seg) || !its || its->state != PATH_UP || c->subs[i]->sf.rtt.backoff > 1)
+			if (same_way(c->subs[i], path, seg) || !its || its->state != PATH_UP || c->subs[i]->sf.rtt.timeouts > 1)
 				old = c->subs[i];
 		}
 		/* In M_TIME-WAIT the loss of the last one would be the end. */

@@ -84,7 +84,7 @@ void rtt_sample(struct rtt *r, usec_t sample_us, usec_t now_us)
 	}
 	r->min_rtt_us = usec_min(r->min_rtt_us, sample_us);
 	r->min_next_us = usec_min(r->min_next_us, sample_us);
-	r->backoff = 0;
+	r->backoff = r->timeouts = 0;
 	set_rto(r);
 }
 
@@ -99,7 +99,7 @@ void rtt_no_sample(struct rtt *r, usec_t most_us)
 	if (r->srtt_us)
 		return;
 	r->rto_initial_us = usec_max(r->rto_min_us, 3 * guess_us);
-	r->backoff = 0;
+	r->backoff = r->timeouts = 0;
 	set_rto(r);
 }
 
@@ -107,11 +107,15 @@ void rtt_back_off(struct rtt *r)
 {
 	if (r->backoff < UINT8_MAX)
 		r->backoff++;
+	if (r->timeouts < UINT8_MAX)
+		r->timeouts++;
 	set_rto(r);
 }
 
-void rtt_progress(struct rtt *r)
+void rtt_progress(struct rtt *r) { r->timeouts = 0; }
+
+void rtt_restart(struct rtt *r)
 {
-	r->backoff = 0;
+	r->backoff = r->timeouts = 0;
 	set_rto(r);
 }

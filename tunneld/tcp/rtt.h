@@ -16,7 +16,8 @@ struct rtt {
 	usec_t min_rtt_us;           /* least in the last RTT_MIN_WINDOW_US to twice that; 0: no sample yet */
 	usec_t min_next_us, min_since_us;
 	usec_t rto_min_us, rto_max_us, rto_initial_us, hint_us;
-	uint8_t backoff;             /* timeouts in a row, RFC 6298 5.5 */
+	uint8_t backoff;             /* how often rto_us was doubled since the last sample, RFC 6298 5.5 */
+	uint8_t timeouts;            /* in a row: nothing new was acknowledged since */
 };
 
 #define RTT_MIN_WINDOW_US (30 * USEC_PER_S)
@@ -31,7 +32,12 @@ void rtt_no_sample(struct rtt *r, usec_t most_us);
 usec_t rtt_base_rto(const struct rtt *r);
 /* The timer fired: RFC 6298 5.5. */
 void rtt_back_off(struct rtt *r);
-/* New data was acknowledged: the backoff has done its work. */
+/*
+ * New data was acknowledged. By a sample or not: without one the timeout stays as it is (Karn's algorithm, RFC 6298 5), since what
+ * was acknowledged may be the copy that too short a timeout had sent again.
+ */
 void rtt_progress(struct rtt *r);
+/* The timeouts had another reason than the round trip, and it is over. */
+void rtt_restart(struct rtt *r);
 
 #endif

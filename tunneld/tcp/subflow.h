@@ -65,7 +65,7 @@ struct subflow_facts {
 	bool fin_acked;            /* our FIN is acknowledged */
 	bool reset;                /* acceptable RST: the subflow is CLOSED, RFC 9293 3.10.7.4, RFC 5961 3.2 */
 	bool rejected;             /* the segment was not acceptable (outside window, old ack...): ignore its options */
-	bool retransmit_timeout;   /* the RTO fired: backoff count is in sf->rtt.backoff */
+	bool retransmit_timeout;   /* the RTO fired: how often in a row is in sf->rtt.timeouts */
 	bool loss_detected;        /* RACK or SACK marked segments lost: recovery began */
 	bool tail_probe;           /* a TLP is to be sent: the tail has been unanswered for a PTO */
 	bool silent;               /* the oldest unanswered segment should have been answered, and nothing has */
@@ -304,6 +304,8 @@ bool subflow_refuse(const struct segment *seg, struct segment *rst);
 
 /* The path is known to work again: forget the RTO backoff and retransmit at once. */
 void subflow_path_alive(struct subflow *sf, usec_t now_us);
+/* What a probe of the path took: a sample where the subflow's own segments give none, since all of them went twice. */
+void subflow_path_rtt(struct subflow *sf, usec_t rtt_us, usec_t now_us);
 /* What is cut from now on, retransmissions too, obeys it. */
 void subflow_set_mss(struct subflow *sf, uint16_t mss);
 /* What the host says its path carries. The same again is no news: what a search found holds, unless it is another path. */

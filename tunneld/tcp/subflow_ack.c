@@ -369,12 +369,27 @@ static void tell_cc(struct subflow *sf, const struct delivery *d, uint32_t fligh
 	subflow_update_pacing(sf);
 }
 
+/*
+ * RFC 7323 4: the echoed timestamp measures what Karn's rule leaves out, where new data is acknowledged. In steps of the clock, so the
+ * longest that it may have been.
+ */
+static usec_t echoed_rtt(const struct subflow *sf, const struct segment *seg, usec_t now_us)
+{
+	int32_t took;
+
+	if (!sf->ts_ok || !(seg->tcp.has & OPT_TIMESTAMP) || !seg->tcp.ts_ecr)
+		return 0;
+	took = (int32_t)(subflow_ts_clock(sf, now_us) - seg->tcp.ts_ecr);
+	return took < 0 || (usec_t)took * USEC_PER_MS > sf->config.rto_max_us ? 0 : ((usec_t)took + 1) * USEC_PER_MS;
+}
+
 static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_us, struct subflow_facts *f)
 {
 	struct scoreboard *b = &sf->board;
 	struct delivery d = { 0 };
 	struct ssn una = sf->snd_una;
 	uint32_t flight = b->in_flight;
+	usec_t sample;
 	bool moved = take_window(sf, seg), advanced = ssn_lt(una, seg->ack);
 	uint32_t lost;
 
@@ -387,7 +402,6 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 		sf->bytes_acked += d.acked;
 		sf->last_progress_us = now_us;
 		sf->dup_acks = 0;
-		/* RFC 6298 5.7 keeps the backed-off timer only until new data is acknowledged. */
 		rtt_progress(&sf->rtt);
 	} else if (board_count(b) && !seg->payload_len && !moved && !(seg->flags & (TCP_SYN | TCP_FIN)) && only_dss(seg)) {
 		/* RFC 5681 2; with other MPTCP options it is a message, not a duplicate: RFC 8684 3.4.1. */
@@ -402,8 +416,9 @@ static void take_ack(struct subflow *sf, const struct segment *seg, usec_t now_u
 	sf->delivered += d.acked + d.sacked;
 	if (d.acked + d.sacked)
 		sf->delivered_us = now_us;
-	if (d.rtt_us)
-		rtt_sample(&sf->rtt, d.rtt_us, now_us);
+	sample = d.rtt_us ? d.rtt_us : advanced ? echoed_rtt(sf, seg, now_us) : 0;
+	if (sample)
+		rtt_sample(&sf->rtt, sample, now_us);
 	if (sf->tlp_out && ssn_leq(sf->tlp_end, seg->ack))
 		tail_probe_answered(sf, seg, &d, advanced, now_us);
 	else if (d.duplicate)

@@ -68,11 +68,11 @@ void subflow_pmtu_timeout(struct subflow *sf, usec_t now_us)
 	if (sf->pmtu.probe)
 		probe_failed(sf); /* from here on it goes in pieces, and their ACK would say nothing */
 	/* RFC 8899 4.3: once is a loss, twice in a row is a black hole. What is small already cannot be its prey. */
-	if (!sf->config.probe_mtu || !sf->rtt.backoff || size_now(sf) <= MSS_LEAST || sent + timestamps(sf) <= next)
+	if (!sf->config.probe_mtu || !sf->rtt.timeouts || size_now(sf) <= MSS_LEAST || sent + timestamps(sf) <= next)
 		return;
 	count(sf->config.counters, CNT_PmtuBlackHole);
 	subflow_too_big(sf, next, now_us);
-	rtt_progress(&sf->rtt);
+	rtt_restart(&sf->rtt);
 }
 
 uint32_t subflow_pmtu_probe(struct subflow *sf, uint32_t options_room, uint32_t len, usec_t now_us)

@@ -31,7 +31,7 @@ static void retransmission_timeout(struct subflow *sf, usec_t now_us, struct sub
 	}
 	f->retransmit_timeout = true;
 	count(sf->config.counters, CNT_RetransmitTimeout);
-	if (sf->rtt.backoff >= RETRIES_MAX) { /* RFC 9293 3.8.3, R2 */
+	if (sf->rtt.timeouts >= RETRIES_MAX) { /* RFC 9293 3.8.3, R2 */
 		subflow_to_closed(sf);
 		f->gave_up = f->closed = true;
 		return;
@@ -183,14 +183,23 @@ bool subflow_late(struct subflow *sf, usec_t now_us, uint64_t *tag, uint32_t *le
 	return false;
 }
 
+void subflow_path_rtt(struct subflow *sf, usec_t rtt_us, usec_t now_us)
+{
+	if (sf->state == SF_CLOSED || !sf->rtt.backoff)
+		return;
+	rtt_sample(&sf->rtt, rtt_us, now_us);
+	if (board_count(&sf->board))
+		subflow_arm_rto(sf, now_us);
+}
+
 void subflow_path_alive(struct subflow *sf, usec_t now_us)
 {
 	struct scoreboard *b = &sf->board;
-	bool waited = sf->rtt.backoff > 0;
+	bool waited = sf->rtt.timeouts > 0;
 
 	if (sf->state == SF_CLOSED || !board_count(b))
 		return;
-	rtt_progress(&sf->rtt);
+	rtt_restart(&sf->rtt);
 	subflow_arm_rto(sf, now_us);
 	if (sf->state == SF_SYN_SENT || sf->state == SF_SYN_RECEIVED) {
 		sf->syn_due = sf->accepted;

@@ -60,7 +60,7 @@ static void test_a_long_even_path_leaves_time_for_a_delayed_ack(void)
 	CU_ASSERT_EQUAL(r.rto_us, 650 * MS);
 }
 
-static void test_backoff_doubles_up_to_the_limit_and_progress_ends_it(void)
+static void test_backoff_doubles_up_to_the_limit_and_a_sample_ends_it(void)
 {
 	struct rtt r;
 
@@ -75,6 +75,12 @@ static void test_backoff_doubles_up_to_the_limit_and_progress_ends_it(void)
 		rtt_back_off(&r);
 	CU_ASSERT_EQUAL(r.rto_us, USEC_PER_S);
 	rtt_progress(&r);
+	CU_ASSERT_EQUAL(r.timeouts, 0);
+	CU_ASSERT_EQUAL(r.rto_us, USEC_PER_S);
+	rtt_sample(&r, 10 * MS, 0);
+	CU_ASSERT_EQUAL(r.rto_us, 200 * MS);
+	rtt_back_off(&r);
+	rtt_restart(&r);
 	CU_ASSERT_EQUAL(r.rto_us, 200 * MS);
 }
 
@@ -115,6 +121,6 @@ UNIT_MAIN("rtt",
 	T(test_later_samples_are_smoothed),
 	T(test_variation_falls_once_a_round_trip_and_rises_at_once),
 	T(test_a_long_even_path_leaves_time_for_a_delayed_ack),
-	T(test_backoff_doubles_up_to_the_limit_and_progress_ends_it),
+	T(test_backoff_doubles_up_to_the_limit_and_a_sample_ends_it),
 	T(test_a_hint_stands_in_where_the_handshake_gave_no_sample),
 	T(test_minimum_forgets_what_is_long_past))
