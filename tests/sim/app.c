@@ -369,6 +369,7 @@ void app_write(struct end *e)
 		uint64_t left = e->total - e->written;
 		size_t room = engine_room(e->host->engine, e->conn);
 		enum err err;
+		bool due;
 
 		/* A gateway's end has none before the client's third ACK. Whoever asked in vain is told by ACT_ROOM. */
 		if (!room) {
@@ -387,7 +388,10 @@ void app_write(struct end *e)
 				break;
 			}
 		}
+		due = e->host->deadline_us <= w->now_us;
 		err = host_event(e->host, &ev);
+		if (err == ERR_UNEXPECTED && due)
+			return; /* a timer of this very instant came first, and the connection ended: an action says so */
 		if (err != ERR_OK)
 			world_fail(w, "EV_WRITE gives \"%s\"", err_text(err));
 		/* Pages may run out below the room that a connection alone would have. */
